@@ -1,0 +1,1 @@
+"""Model architectures, one a file, in pure torch; importing the package imports no torch."""
