@@ -1,0 +1,1 @@
+"""Experiments, one package per document: configuration, presets, arms and the run itself."""
