@@ -1,0 +1,150 @@
+"""Evidence: a tidy table of measurements, read one run (one arm, one seed) at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from decouple.claim.figures import Cells, Figure
+
+KEYS = ("document", "arm", "seed", "metric")
+VALUES = ("value", "low", "high")
+TRAINED = "trained"
+"""The condition of a model as training left it; interventions name other conditions."""
+
+
+class MissingCellError(LookupError):
+    """A predicate asked for a measurement that the evidence does not hold."""
+
+
+def check_table(table: pd.DataFrame) -> None:
+    """Refuse a table that is not tidy evidence.
+
+    Raises:
+        ValueError: naming the missing columns, or the first cell that is measured twice.
+    """
+    needed = [*KEYS, "step", "value"]
+    missing = [name for name in needed if name not in table.columns]
+    if missing:
+        raise ValueError(f"evidence must have the columns {needed}, missing {missing}")
+    coordinates = [name for name in table.columns if name not in VALUES]
+    twice = table.duplicated(coordinates)
+    if twice.any():
+        cell = table.loc[twice, coordinates].iloc[0].to_dict()
+        raise ValueError(f"evidence must hold each cell once, got two values for {cell}")
+
+
+class Run:
+    """The measurements of one arm and one seed, as a predicate sees them.
+
+    Args:
+        table: tidy rows of this run; columns beside document, arm, seed, metric and value are
+            coordinates (step, layer, …). Published tables carry `low` and `high` instead of exact
+            values.
+        condition: the intervention whose measurements are read unless a query names another.
+        label: words for error messages, such as "arm published, seed 3".
+    """
+
+    def __init__(
+        self, table: pd.DataFrame, *, condition: str = TRAINED, label: str = "run"
+    ) -> None:
+        self.condition = condition
+        self.label = label
+        self._metrics = {str(name): _Columns(rows) for name, rows in table.groupby("metric")}
+
+    def under(self, condition: str) -> Run:
+        """The same run read under an intervention instead of as trained.
+
+        Raises:
+            MissingCellError: if nothing was measured under it; names the conditions there are.
+        """
+        known = {
+            str(label)
+            for columns in self._metrics.values()
+            for label in columns.coordinates.get("condition", ())
+        }
+        if condition not in known:
+            there = _listed(sorted(known))
+            raise MissingCellError(f"{self.label}: no condition {condition!r}; there are {there}")
+        view = object.__new__(Run)
+        view.condition = condition
+        view.label = f"{self.label}, {condition}"
+        view._metrics = self._metrics
+        return view
+
+    def cells(self, metric: str, **coordinates: Any) -> Cells:
+        """All cells of `metric` at the given coordinates, sorted by the coordinates left open.
+
+        A coordinate is a value, or "first" / "last" for the smallest / largest that the metric has.
+
+        Raises:
+            MissingCellError: if the metric or the coordinates are not there; names what is.
+        """
+        if metric not in self._metrics:
+            known = ", ".join(sorted(self._metrics)) or "none"
+            raise MissingCellError(f"{self.label}: no metric {metric!r}; there are {known}")
+        columns = self._metrics[metric]
+        if "condition" in columns.coordinates:
+            # Under an intervention only what the intervention changes was measured again; asking
+            # for anything else means the model as trained.
+            measured = self.condition in columns.coordinates["condition"].tolist()
+            coordinates.setdefault("condition", self.condition if measured else TRAINED)
+        return columns.select(coordinates, f"{self.label}: {metric}")
+
+    def cell(self, metric: str, **coordinates: Any) -> Figure:
+        """The single cell of `metric` at the given coordinates.
+
+        Raises:
+            MissingCellError: if there is not exactly one.
+        """
+        found = self.cells(metric, **coordinates)
+        if len(found) != 1:
+            raise MissingCellError(
+                f"{self.label}: {metric} at {coordinates} must be one cell, got {len(found)}"
+            )
+        return found[0]
+
+
+class _Columns:
+    """One metric as arrays: predicates are evaluated often, and pandas selection is slow."""
+
+    def __init__(self, rows: pd.DataFrame) -> None:
+        names = [n for n in rows.columns if n not in (*KEYS, *VALUES) and rows[n].notna().any()]
+        rows = rows.sort_values(names, kind="stable") if names else rows
+        self.coordinates: dict[str, npt.NDArray[np.object_]] = {
+            name: rows[name].astype(object).where(rows[name].notna(), None).to_numpy(dtype=object)
+            for name in names
+        }
+        self.low = rows["low" if "low" in rows else "value"].to_numpy(dtype=float)
+        self.high = rows["high" if "high" in rows else "value"].to_numpy(dtype=float)
+
+    def select(self, wanted: Mapping[str, Any], label: str) -> Cells:
+        keep = np.ones(len(self.low), dtype=bool)
+        # Named values first, so that "last" means the last among what they leave.
+        for name, value in sorted(wanted.items(), key=lambda item: item[1] in ("first", "last")):
+            if name not in self.coordinates:
+                raise MissingCellError(
+                    f"{label} has no coordinate {name!r}; it has {_listed(self.coordinates)}"
+                )
+            labels = self.coordinates[name]
+            keep &= labels == _resolve(value, labels[keep])
+            if not keep.any():
+                there = _listed(dict.fromkeys(labels.tolist()))
+                raise MissingCellError(f"{label}: no cell at {dict(wanted)}; {name} has {there}")
+        open_names = [name for name in self.coordinates if name not in wanted]
+        coordinates = {name: self.coordinates[name][keep] for name in open_names}
+        return Cells(self.low[keep], self.high[keep], coordinates)
+
+
+def _resolve(value: Any, labels: npt.NDArray[np.object_]) -> Any:
+    if value in ("first", "last") and len(labels) and not isinstance(labels[0], str):
+        return min(labels) if value == "first" else max(labels)
+    return value
+
+
+def _listed(names: Iterable[object]) -> str:
+    return ", ".join(str(name) for name in names) or "none"

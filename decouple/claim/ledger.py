@@ -1,0 +1,105 @@
+"""The ledger: the committed report of record, one JSON file for each document.
+
+A record in it is the verdict that was last accepted by a person. What a run measures is compared
+with it; `propose` shows what would change, and only `write` changes it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from decouple.claim.compare import Comparison, Outcome, compare
+from decouple.claim.record import Record
+from decouple.claim.verdict import Verdict
+
+FORMAT = 1
+
+
+class LedgerError(ValueError):
+    """A ledger file that cannot be read as one."""
+
+
+def read_ledger(folder: Path) -> list[Record]:
+    """All records of a ledger folder; empty if there is no folder.
+
+    Raises:
+        LedgerError: if a file is not a ledger; names it.
+    """
+    records = []
+    for path in sorted(folder.glob("*.json")):
+        try:
+            data = json.loads(path.read_text(encoding="utf-8"))
+            if data["format"] != FORMAT:
+                raise ValueError(f"format must be {FORMAT}, got {data['format']}")
+            records += [Record.from_dict(item) for item in data["records"]]
+        except (OSError, KeyError, TypeError, ValueError) as error:
+            raise LedgerError(f"{path.name}: {error}") from error
+    return records
+
+
+def propose(ledger: Iterable[Record], measured: Iterable[Record]) -> list[Comparison]:
+    """What accepting the measured records would change: new ones, and those that read differently.
+
+    Runs that judged nothing (ERROR, UNRUN) are never proposed, and what was not measured this time
+    stays as it is.
+    """
+    measured = [record for record in measured if Verdict(record.verdict).judged]
+    changed = []
+    for comparison in compare(ledger, measured):
+        before, after = comparison.before, comparison.after
+        if after is None:
+            continue
+        if before is None or _of_record(before) != _of_record(after):
+            changed.append(comparison)
+    return changed
+
+
+def write_ledger(folder: Path, ledger: Iterable[Record], accepted: Iterable[Comparison]) -> None:
+    """Write the ledger with the accepted changes, atomically, one file for each document."""
+    records = {record.key: record for record in ledger}
+    for comparison in accepted:
+        if comparison.after is not None and comparison.outcome is not Outcome.GONE:
+            records[comparison.key] = comparison.after
+    folder.mkdir(parents=True, exist_ok=True)
+    documents: dict[str, list[dict[str, Any]]] = {}
+    for key in sorted(records):
+        stem = key[0].partition("/")[0]
+        documents.setdefault(stem, []).append(_of_record(records[key]))
+    for stem, items in documents.items():
+        text = json.dumps({"format": FORMAT, "records": items}, indent=1, ensure_ascii=False)
+        write_atomically(folder / f"{stem}.json", text + "\n")
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write a text file by renaming a finished temporary one onto it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, draft = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+        Path(draft).chmod(0o644)
+        Path(draft).replace(path)
+    finally:
+        Path(draft).unlink(missing_ok=True)
+
+
+def _of_record(record: Record) -> dict[str, Any]:
+    """What the ledger keeps: numbers to eight digits, lest the last bits of a CPU be news."""
+    kept = record.as_dict()
+    kept.pop("command")
+    return {name: _rounded(value) for name, value in kept.items()} | {"command": ""}
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, float):
+        return float(f"{value:.8g}")
+    if isinstance(value, dict):
+        return {name: _rounded(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_rounded(item) for item in value]
+    return value

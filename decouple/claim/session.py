@@ -1,0 +1,201 @@
+"""A judging session: options in, records out. Knows nothing of pytest."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+
+from decouple.claim.compare import DOUBTFUL, UNCOMFORTABLE, Outcome, compare_records
+from decouple.claim.evidence import Run
+from decouple.claim.judge import judge_published, judge_runs
+from decouple.claim.ledger import read_ledger
+from decouple.claim.published import load_tables
+from decouple.claim.record import Provenance, Record, Setting, make_record
+from decouple.claim.runner import Group, Runner, UnrunError, as_run
+from decouple.claim.spec import Claim, Tier, split_arm
+from decouple.claim.store import Entry
+from decouple.claim.verdict import Judgement, Verdict
+
+DEFAULT_SEEDS = 5
+"""How many seeds judge a preset for which the experiment names no number."""
+
+
+class Fate(StrEnum):
+    """What a record means for the test run."""
+
+    PASS = "pass"
+    EXPECTED = "expected failure"
+    WEAKENED = "weakened"
+    SKIP = "skip"
+    FAIL = "fail"
+
+
+@dataclass
+class JudgingSession:
+    """Judges claims with one set of options."""
+
+    runner: Runner
+    fixtures: Path
+    "holds published/<stem>/*.csv and ledger/<stem>.json"
+    seeds: tuple[int, ...] | None = None
+    "the replicates; None: as many as the experiment names for the preset"
+    strict: bool = False
+    "doubts fail, and so does a claim that was not judged"
+    ledger: dict[tuple[str, ...], Record] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    "what the store had to say since the last record"
+
+    @classmethod
+    def with_ledger(
+        cls,
+        runner: Runner,
+        fixtures: Path,
+        *,
+        seeds: tuple[int, ...] | None = None,
+        strict: bool = False,
+        use_ledger: bool = True,
+    ) -> JudgingSession:
+        """A session that compares with the committed ledger, unless asked not to."""
+        records = read_ledger(fixtures / "ledger") if use_ledger else []
+        ledger = {record.key: record for record in records}
+        return cls(runner=runner, fixtures=fixtures, seeds=seeds, strict=strict, ledger=ledger)
+
+    def judge(self, claim: Claim, tier: Tier, command: str) -> Record:
+        """Judge one claim on one tier."""
+        if tier == "published":
+            return self._judge_published(claim, command)
+        return self._judge_runs(claim, tier, command)
+
+    def decide(self, record: Record) -> tuple[Fate, str]:
+        """What the record means for the test run, by the ledger or by the plain verdict."""
+        verdict = Verdict(record.verdict)
+        text = f"{verdict}: {record.reason}"
+        if verdict is Verdict.UNRUN:
+            return (Fate.FAIL, f"not judged: {record.reason}") if self.strict else (Fate.SKIP, text)
+        before = self.ledger.get(record.key)
+        if before is None:
+            return (Fate.PASS if verdict.holds else Fate.FAIL), text
+        comparison = compare_records(before, record)
+        changed = f"{comparison}; {record.reason}"
+        if comparison.outcome in UNCOMFORTABLE or verdict is Verdict.ERROR:
+            return Fate.FAIL, changed
+        if comparison.outcome in DOUBTFUL:
+            return (Fate.FAIL if self.strict else Fate.WEAKENED), changed
+        if comparison.outcome is Outcome.STRENGTHENED or verdict.holds:
+            return Fate.PASS, text
+        return Fate.EXPECTED, f"as recorded, {text}"
+
+    def backlog(self, wanted: Iterable[tuple[Claim, Tier]]) -> list[Group]:
+        """All groups of runs that these claims need, each once, in the order of first need."""
+        groups: dict[Group, None] = {}
+        for claim, tier in wanted:
+            if tier == "published":
+                continue
+            try:
+                preset = self.runner.preset(claim.stem, tier)
+                for arm, seeds in self._needed(claim, preset):
+                    for seed in seeds:
+                        groups[self.runner.group(claim.stem, preset, arm, seed)] = None
+            except Exception:  # whatever is wrong, judging this claim will say it
+                continue
+        return list(groups)
+
+    def _needed(self, claim: Claim, preset: str) -> Iterable[tuple[str, Sequence[int]]]:
+        seeds, following = self._seeds(claim.stem, preset)
+        for reference in claim.arms:
+            yield split_arm(reference)[0], seeds
+        for control in claim.controls:
+            for i, reference in enumerate(control.arms):
+                yield split_arm(reference)[0], following if control.disjoint and i else seeds
+
+    def _seeds(self, stem: str, preset: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """The judging seeds, and as many from the next group for disjoint controls."""
+        experiment = self.runner.experiment(stem)
+        arm = next(iter(experiment.module.ARMS))
+        size = experiment.module.group_size(self.runner.config(stem, preset, arm))
+        seeds = self.seeds
+        if seeds is None:
+            seeds = tuple(range(experiment.module.SEEDS.get(preset, DEFAULT_SEEDS)))
+        shift = (max(seeds) // size + 1) * size
+        return seeds, tuple(seed + shift for seed in seeds)
+
+    def _judge_published(self, claim: Claim, command: str) -> Record:
+        try:
+            tables = load_tables(
+                self.fixtures / "published" / claim.stem, claim.source.tables, claim.arms
+            )
+            judgement = judge_published(claim, tables)
+        except (OSError, ValueError) as error:
+            reason = f"{type(error).__name__}: {error}"
+            judgement = Judgement(verdict=Verdict.ERROR, reason=reason)
+        return make_record(
+            claim,
+            "published",
+            judgement,
+            setting=Setting(preset="document"),
+            provenance=Provenance(),
+            command=command,
+        )
+
+    def _judge_runs(self, claim: Claim, tier: Tier, command: str) -> Record:
+        entries: dict[tuple[str, int], Entry] = {}
+        preset, setting = "", Setting()
+        seeds: tuple[int, ...] = ()
+        calibration: tuple[int, ...] = ()
+
+        def fetch(arm: str, wanted: Sequence[int]) -> dict[int, Run]:
+            found = self.runner.fetch(claim.stem, preset, arm, wanted)
+            entries.update({(arm, seed): entry for seed, entry in found.items()})
+            return {seed: as_run(entry) for seed, entry in found.items()}
+
+        try:
+            preset = self.runner.preset(claim.stem, tier)
+            module = self.runner.experiment(claim.stem).module
+            config = self.runner.config(claim.stem, preset, split_arm(claim.arms[0])[0])
+            setting = Setting(preset=preset, **module.describe(config))
+            if claim.kind == "figure" and module.data_fingerprint(config) not in module.OWN_DATA:
+                raise UnrunError("a figure of the document's own text, which this corpus is not")
+            seeds, following = self._seeds(claim.stem, preset)
+            calibration = tuple(module.CALIBRATION_SEEDS.get(preset, ()))
+            judgement = judge_runs(
+                claim, tier, fetch, seeds=seeds, next_seeds=following, calibration=calibration
+            )
+        except UnrunError as error:
+            judgement = Judgement(verdict=Verdict.UNRUN, reason=str(error))
+        except (LookupError, ValueError, OSError) as error:
+            reason = f"{type(error).__name__}: {error}"
+            judgement = Judgement(verdict=Verdict.ERROR, reason=reason)
+        notes = tuple(self.notes)
+        self.notes.clear()  # the store goes on writing to this very list
+        return make_record(
+            claim,
+            tier,
+            judgement,
+            setting=setting,
+            provenance=_provenance(list(entries.values()), seeds, calibration, notes),
+            command=command,
+        )
+
+
+def _provenance(
+    entries: Sequence[Entry],
+    seeds: tuple[int, ...],
+    calibration: tuple[int, ...],
+    notes: tuple[str, ...],
+) -> Provenance:
+    identities = [entry.manifest["identity"] for entry in entries]
+    labels = list(notes)
+    if any(entry.manifest.get("reference") for entry in entries):
+        labels.append("reference evidence, not run here")
+    if any(entry.manifest.get("stale") for entry in entries):
+        labels.append("stale: made by other code than this")
+    return Provenance(
+        seeds=seeds,
+        calibration=calibration,
+        device=", ".join(sorted({identity["device"] for identity in identities})),
+        code=", ".join(sorted({identity["code"] for identity in identities})),
+        libraries=identities[0]["libraries"] if identities else {},
+        labels=tuple(labels),
+    )

@@ -1,0 +1,117 @@
+"""`decouple`: ledger, store, compare, report, rehearse.
+
+Exit status: 0 done and nothing to object to, 1 something to object to (changes proposed, damaged
+entries, a comparison that fails, a claim without power), 2 the call itself was wrong.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from decouple.claim.compare import Outcome, compare
+from decouple.claim.ledger import propose, read_ledger, write_ledger
+from decouple.claim.report import read_report
+from decouple.cli.rehearse import add_rehearse
+from decouple.cli.store import add_store
+from decouple.report.markdown import render_markdown
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit status."""
+    parser = argparse.ArgumentParser(
+        prog="decouple",
+        description="Published findings about neural-network training, kept honest.",
+        epilog="Claims are judged with pytest: pytest -m smoke claims/",
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_ledger(commands)
+    add_store(commands)
+    _add_compare(commands)
+    _add_report(commands)
+    add_rehearse(commands)
+    parsed = parser.parse_args(arguments)
+    try:
+        status: int = parsed.run(parsed)
+    except (OSError, ValueError, LookupError) as error:
+        print(f"decouple: {error}", file=sys.stderr)
+        return 2
+    return status
+
+
+def _add_ledger(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    command = commands.add_parser(
+        "ledger",
+        help="show what the last report would change in the ledger; --write to accept",
+        epilog="example: decouple ledger --only routing_collapse/deepest-top-share --write",
+    )
+    command.add_argument("--report", type=Path, default=Path("reports/claims.json"))
+    command.add_argument("--ledger", type=Path, default=Path("fixtures/ledger"))
+    command.add_argument("--only", metavar="CLAIM", action="append", help="these claims only")
+    command.add_argument("--write", action="store_true", help="accept the changes shown")
+    command.set_defaults(run=_ledger)
+
+
+def _ledger(parsed: argparse.Namespace) -> int:
+    ledger = read_ledger(parsed.ledger)
+    changes = propose(ledger, read_report(parsed.report).records)
+    if parsed.only:
+        unknown = set(parsed.only) - {change.key[0] for change in changes}
+        if unknown:
+            raise LookupError(f"--only names no proposed change: {', '.join(sorted(unknown))}")
+        changes = [change for change in changes if change.key[0] in parsed.only]
+    for change in changes:
+        print(change)
+    if not parsed.write:
+        print(f"{len(changes)} change(s) proposed, none made; --write accepts them")
+        return 1 if changes else 0
+    write_ledger(parsed.ledger, ledger, changes)
+    print(f"{len(changes)} change(s) written to {parsed.ledger}")
+    return 0
+
+
+def _add_compare(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    command = commands.add_parser(
+        "compare",
+        help="compare two saved reports claim by claim",
+        epilog="example: decouple compare before.json after.json --fail-on broken,weakened",
+    )
+    command.add_argument("before", type=Path)
+    command.add_argument("after", type=Path)
+    command.add_argument(
+        "--fail-on",
+        default=str(Outcome.BROKEN),
+        metavar="OUTCOMES",
+        help=f"comma-separated, of: {', '.join(Outcome)} (default: broken)",
+    )
+    command.set_defaults(run=_compare)
+
+
+def _compare(parsed: argparse.Namespace) -> int:
+    try:
+        fatal = {Outcome(word.strip()) for word in parsed.fail_on.split(",")}
+    except ValueError as error:
+        raise ValueError(f"--fail-on must name outcomes of {', '.join(Outcome)}: {error}") from None
+    before, after = read_report(parsed.before), read_report(parsed.after)
+    comparisons = compare(before.records, after.records)
+    for comparison in comparisons:
+        if comparison.outcome is not Outcome.HELD:
+            print(comparison)
+    for outcome in Outcome:
+        number = sum(comparison.outcome is outcome for comparison in comparisons)
+        if number:
+            print(f"{outcome}: {number}")
+    return 1 if any(comparison.outcome in fatal for comparison in comparisons) else 0
+
+
+def _add_report(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    command = commands.add_parser("report", help="render the Markdown report from its JSON again")
+    command.add_argument("report", type=Path, nargs="?", default=Path("reports/claims.json"))
+    command.set_defaults(run=_report)
+
+
+def _report(parsed: argparse.Namespace) -> int:
+    print(render_markdown(parsed.report))
+    return 0
