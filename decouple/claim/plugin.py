@@ -106,6 +106,18 @@ def pytest_pycollect_makeitem(
     return [ClaimItem.of(collector, name, obj, tier) for tier in obj.tiers]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Refuse two claims of one id: the second would overwrite the first in every report."""
+    seen: dict[tuple[str, str], str] = {}
+    for item in items:
+        if isinstance(item, ClaimItem):
+            first = seen.setdefault((item.claim.id, item.tier), item.nodeid)
+            if first != item.nodeid:
+                raise pytest.UsageError(
+                    f"claim id must be unique, got {item.claim.id!r} at {first} and {item.nodeid}"
+                )
+
+
 class ClaimItem(pytest.Item):
     """One claim on one tier."""
 

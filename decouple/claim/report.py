@@ -41,7 +41,9 @@ def write_report(
     arguments: Sequence[str],
 ) -> Path:
     """Write `claims.json`, atomically; returns its path."""
-    ordered = sorted(records, key=lambda r: (r.claim.partition("/")[0], TIERS.index(r.tier)))
+    ordered = sorted(
+        records, key=lambda r: (r.claim.partition("/")[0], TIERS.index(r.tier), r.claim)
+    )
     data = {
         "format": FORMAT,
         "made": datetime.now(UTC).isoformat(timespec="seconds"),

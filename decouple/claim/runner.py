@@ -97,7 +97,7 @@ class Runner:
         self._entries: dict[str, Entry] = {}
         self._located: dict[str, Located] = {}
         self._identities: dict[tuple[str, str, str, int], Identity] = {}
-        self._reference_index: dict[str, Path] | None = None
+        self._reference_index: dict[str, list[Path]] | None = None
 
     def experiment(self, stem: str) -> Located:
         """The experiment of a document."""
@@ -284,14 +284,17 @@ class Runner:
             device="",
             libraries={},
         )
-        path = self._reference_index.get(sought.experiment_key)
-        if path is None:
+        entries = [
+            read_entry(path) for path in self._reference_index.get(sought.experiment_key, ())
+        ]
+        if not entries:
             return None
-        entry = read_entry(path)
-        entry.manifest["reference"] = True
         current = code_fingerprint(experiment.name)
-        entry.manifest["stale"] = entry.manifest["identity"]["code"] != current
-        return entry
+        for entry in entries:
+            entry.manifest["reference"] = True
+            entry.manifest["stale"] = entry.manifest["identity"]["code"] != current
+        # Of several, one made by the code as it is; else the newest.
+        return max(entries, key=lambda e: (not e.manifest["stale"], str(e.manifest.get("made"))))
 
 
 def as_run(entry: Entry) -> Run:
@@ -301,13 +304,13 @@ def as_run(entry: Entry) -> Run:
     return Run(entry.table, label=label if status == "finished" else f"{label} ({status})")
 
 
-def _index(references: Iterable[Path]) -> dict[str, Path]:
-    index: dict[str, Path] = {}
+def _index(references: Iterable[Path]) -> dict[str, list[Path]]:
+    index: dict[str, list[Path]] = {}
     for root in references:
         for path in Store(root, read_only=True).entries():
             try:
                 identity = json.loads((path / "manifest.json").read_text())["identity"]
-                index[Identity(**identity).experiment_key] = path
+                index.setdefault(Identity(**identity).experiment_key, []).append(path)
             except (OSError, ValueError, KeyError, TypeError) as error:
                 raise DamagedEntryError(f"reference {path.name}: {error}") from error
     return index

@@ -11,7 +11,8 @@ The rules, in order, for one arm and one band (`stand`):
 
 And for the claim (`conclude`): REFUTED, INCONCLUSIVE and ERROR on the claim's own arm stand as they
 are. SUPPORTED stands only if every control is REFUTED or separated by its margin: a control that is
-SUPPORTED makes the claim VACUOUS, one that cannot be told INCONCLUSIVE, one that failed ERROR.
+SUPPORTED makes the claim VACUOUS, one that cannot be told INCONCLUSIVE, one that failed ERROR, one
+that was not run UNRUN.
 """
 
 from __future__ import annotations
@@ -194,7 +195,7 @@ def conclude(standing: Standing, controls: Sequence[ControlOutcome]) -> Judgemen
     # The worst control decides: a failed one first, then one that holds, then one in doubt.
     for wanted, verdict, words in (
         (Verdict.ERROR, Verdict.ERROR, "control {name} failed: {sentence}"),
-        (Verdict.UNRUN, Verdict.ERROR, "control {name} was not run: {sentence}"),
+        (Verdict.UNRUN, Verdict.UNRUN, "control {name} was not run: {sentence}"),
         (Verdict.SUPPORTED, Verdict.VACUOUS, "holds on control {name} too: {sentence}"),
         (Verdict.INCONCLUSIVE, Verdict.INCONCLUSIVE, "control {name} cannot be told: {sentence}"),
     ):

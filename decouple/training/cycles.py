@@ -13,8 +13,8 @@ from torch import Tensor
 from decouple.training.checkpoint import load_checkpoint, save_checkpoint
 from decouple.training.ensemble import Loss, Parameters, make_optimizer, train_steps
 
-Order: TypeAlias = Literal["sequential", "shuffled", "iid", "repeated"]
-"""Chunk by chunk, chunks in random order, windows from everywhere, or one window only."""
+Order: TypeAlias = Literal["sequential", "shuffled", "iid"]
+"""Order of the text: chunk by chunk, chunks in random order, or windows from everywhere."""
 
 Row: TypeAlias = tuple[int | float | str | None, ...]
 """One measurement in plain values, the measured number last."""
@@ -48,9 +48,9 @@ def order_windows(
 ) -> np.ndarray:
     """Put the training windows of each seed in the order of an arm.
 
-    The first three visit the same windows, so that arms differ in order and in nothing else:
-    `shuffled` permutes whole cycles, `iid` permutes windows over all cycles, which makes every
-    batch a draw without replacement from the whole text. `repeated` shows the first window alone.
+    All orders visit the same windows, so that arms differ in order and in nothing else: `shuffled`
+    permutes whole cycles, `iid` permutes windows over all cycles, which makes every batch a draw
+    without replacement from the whole text.
 
     Args:
         windows: (S, cycles, steps, B, T + 1) token ids, cycle by cycle as the text runs.
@@ -65,14 +65,12 @@ def order_windows(
     """
     if order == "sequential":
         return windows
-    if order == "repeated":
-        return np.broadcast_to(windows[:, :1, :1, :1], windows.shape).copy()
     if order == "shuffled":
         units = windows
     elif order == "iid":
         units = windows.reshape(len(windows), math.prod(windows.shape[1:-1]), windows.shape[-1])
     else:
-        raise ValueError(f"order must be one of sequential, shuffled, iid, repeated, got {order!r}")
+        raise ValueError(f"order must be one of sequential, shuffled, iid, got {order!r}")
     mixed = [rng.permutation(seed) for seed, rng in zip(units, generators, strict=True)]
     return np.stack(mixed).reshape(windows.shape)
 

@@ -290,3 +290,12 @@ def test_an_experiment_that_cannot_be_imported_fails_its_own_claims_only(suite):
     result = suite.run("-m", "smoke", "-k", "holds")
     result.assert_outcomes(passed=1, failed=1)
     result.stdout.fnmatch_lines(["*No module named 'no_such_module_anywhere'*"])
+
+
+def test_two_claims_of_one_id_are_refused(suite):
+    claims = suite.path / "claims" / "test_toy.py"
+    text = claims.read_text()
+    claims.write_text(text + "\ntest_again = test_holds\n")
+    result = suite.run("-m", "smoke")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["*claim id must be unique, got 'toy/holds' at *test_holds*again*"])

@@ -129,7 +129,7 @@ def outcome(verdict, separation=None, made=CONTROL):
         (Verdict.SUPPORTED, None, Verdict.VACUOUS, "holds on control balanced too: own"),
         (Verdict.INCONCLUSIVE, None, Verdict.INCONCLUSIVE, "control balanced cannot be told: own"),
         (Verdict.ERROR, None, Verdict.ERROR, "control balanced failed: own"),
-        (Verdict.UNRUN, None, Verdict.ERROR, "control balanced was not run: own"),
+        (Verdict.UNRUN, None, Verdict.UNRUN, "control balanced was not run: own"),
         # A stated margin saves a control in doubt, and no other.
         (Verdict.INCONCLUSIVE, Verdict.SUPPORTED, Verdict.SUPPORTED, "said"),
         (

@@ -185,14 +185,6 @@ def test_shuffled_moves_whole_cycles_and_iid_mixes_them():
     assert all(len(np.unique(cycle)) == CYCLES for seed in mixed for cycle in seed)
 
 
-def test_repeated_shows_each_seed_its_first_window_only():
-    windows = np.arange(2 * 3 * 4 * 2 * 5).reshape(2, 3, 4, 2, 5)
-    repeated = order_windows(windows, "repeated", [])
-    assert repeated.shape == windows.shape
-    for seed in range(2):
-        assert (repeated[seed] == windows[seed, 0, 0, 0]).all()
-
-
 def test_an_unknown_order_is_refused():
     with pytest.raises(ValueError, match=r"order must be one of sequential, .* got 'sorted'"):
         order_windows(make_windows(), "sorted", generators(0))

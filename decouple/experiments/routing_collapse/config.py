@@ -8,7 +8,7 @@ from typing import Literal
 from decouple.data import CorpusConfig, TokenizerConfig
 from decouple.models.moe_config import MoEConfig
 
-ORDERS = ("sequential", "shuffled", "iid", "repeated")
+ORDERS = ("sequential", "shuffled", "iid")
 DEVICES = ("cpu", "cuda")
 
 
@@ -44,8 +44,8 @@ class RoutingCollapseConfig:
     weight_decay: float = 0.01
     """Decoupled weight decay of AdamW [doc]."""
 
-    order: Literal["sequential", "shuffled", "iid", "repeated"] = "sequential"
-    """Chunk after chunk [doc], chunks or windows in random order, or one window all the time."""
+    order: Literal["sequential", "shuffled", "iid"] = "sequential"
+    """Chunk after chunk [doc], chunks in random order, or the same windows in random order."""
 
     balancing: float = 0.0
     """Weight of each layer's load-balancing loss; the document uses none."""
@@ -129,6 +129,8 @@ def smoke() -> RoutingCollapseConfig:
         tokenizer=TokenizerConfig(kind="bpe", vocab_size=512),
         model=MoEConfig(width=32, context=32),
         steps_per_cycle=15,
+        # Five times faster and the routers still collapse, but the deepest layer then carries so
+        # little of the loss that what its experts are worth cannot be told from noise.
         learning_rate=2e-3,
         held_out_windows=24,
         recovery_steps=(1, 4, 8, 15),
@@ -156,8 +158,6 @@ ARMS: dict[str, Callable[[RoutingCollapseConfig], RoutingCollapseConfig]] = {
     # The order of the data, which the document names as the cause.
     "iid": lambda config: replace(config, order="iid"),
     "shuffled": lambda config: replace(config, order="shuffled"),
-    # A head that has seen one window predicts little else: what a collapsed head looks like.
-    "repeated_window": lambda config: replace(config, order="repeated"),
     # Routers pushed towards even use.
     "load_balanced_0.01": lambda config: replace(config, balancing=0.01),
     "load_balanced_0.1": lambda config: replace(config, balancing=0.1),

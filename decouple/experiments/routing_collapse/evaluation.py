@@ -40,6 +40,9 @@ class Measured(NamedTuple):
     alignment: Tensor
     """(S, E) head alignment of each expert of the deepest layer."""
 
+    output_entropy: Tensor
+    """(S,) mean entropy of the predicted distributions in nats."""
+
 
 class HeldOut:
     """The held-out windows, and the model whose stacked parameters are measured on them.
@@ -70,21 +73,24 @@ class HeldOut:
                 token_cross_entropy(output.logits, targets).mean(),
                 mean_prediction(output.logits),
                 head_alignment(states, embedding, targets.flatten()),
+                entropy(output.logits.softmax(-1)).mean(),
                 output.probabilities.flatten(1, 2),
                 output.selected.flatten(1, 2),
             )
 
         batched = vmap(one, in_dims=(0, None))
         parts = [batched(parameters, windows) for windows in self.batches]
-        loss, prediction, alignment, probabilities, selected = zip(*parts, strict=True)
+        loss, prediction, alignment, certainty, probabilities, selected = zip(*parts, strict=True)
         return Measured(
             loss=self._mean(loss),
             head_entropy=entropy(self._mean(prediction)),
             probabilities=torch.cat(probabilities, dim=2),
             selected=torch.cat(selected, dim=2),
             alignment=self._mean(alignment),
+            output_entropy=self._mean(certainty),
         )
 
+    @torch.no_grad()
     def loss(self, parameters: Parameters, interventions: Interventions | None = None) -> Tensor:
         """Held-out loss alone, (S,), under interventions if any are given.
 
@@ -92,31 +98,15 @@ class HeldOut:
             parameters: Stacked parameters, (S, ...) by name.
             interventions: Each tensor (S, L, E).
         """
-        return self.loss_and_head_entropy(parameters, interventions)[0]
 
-    @torch.no_grad()
-    def loss_and_head_entropy(
-        self, parameters: Parameters, interventions: Interventions | None = None
-    ) -> tuple[Tensor, Tensor]:
-        """Held-out loss and entropy of the mean prediction, each (S,).
-
-        Args:
-            parameters: Stacked parameters, (S, ...) by name.
-            interventions: Each tensor (S, L, E).
-        """
-
-        def one(
-            parameters: Parameters, windows: Tensor, *extra: Interventions
-        ) -> tuple[Tensor, Tensor]:
+        def one(parameters: Parameters, windows: Tensor, *extra: Interventions) -> Tensor:
             given = {"interventions": extra[0]} if extra else {}
-            logits = functional_call(self.model, parameters, (windows[:, :-1],), given).logits
-            return token_cross_entropy(logits, windows[:, 1:]).mean(), mean_prediction(logits)
+            output = functional_call(self.model, parameters, (windows[:, :-1],), given)
+            return token_cross_entropy(output.logits, windows[:, 1:]).mean()
 
         extra = () if interventions is None else (interventions,)
         batched = vmap(one, in_dims=(0, None, *[0 for _ in extra]))
-        parts = [batched(parameters, windows, *extra) for windows in self.batches]
-        loss, prediction = zip(*parts, strict=True)
-        return self._mean(loss), entropy(self._mean(prediction))
+        return self._mean([batched(parameters, windows, *extra) for windows in self.batches])
 
     def _mean(self, parts: Sequence[Tensor]) -> Tensor:
         return sum(
@@ -174,6 +164,7 @@ def routine_rows(measured: Measured, cycle: int, training_loss: Tensor | None) -
         "mutual_information": mutual_information(measured.probabilities),
         "held_out_loss": measured.loss,
         "head_entropy": measured.head_entropy,
+        "output_entropy": measured.output_entropy,
     }
     if training_loss is not None:
         values["training_loss"] = training_loss

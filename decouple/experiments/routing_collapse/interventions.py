@@ -30,9 +30,7 @@ def dominant_expert(measured: Measured) -> Tensor:
 def removal_rows(
     config: RoutingCollapseConfig, parameters: Parameters, held_out: HeldOut, dominant: Tensor
 ) -> list[list[Row]]:
-    """What is left without the dominant expert, without another, without any, and around it.
-
-    The held-out loss, and for the whole layer also the entropy of the mean prediction.
+    """Held-out loss without the dominant expert, without another, without any, and around it.
 
     Removing an expert (`dominant_removed`, `other_removed` for the one of the others that is missed
     most, `layer_removed` for all) zeroes its output and leaves the routing as it is; re-routing
@@ -53,22 +51,16 @@ def removal_rows(
         dim=-1,
     )  # (S, E)
     is_dominant = _one_hot(config, dominant)
-    bare_loss, bare_entropy = held_out.loss_and_head_entropy(
-        parameters, _remove(config, dominant, *experts)
-    )
     losses = {
         "dominant_removed": removed[is_dominant],
         "other_removed": removed.masked_fill(is_dominant, -torch.inf).amax(-1),
-        "layer_removed": bare_loss,
+        "layer_removed": held_out.loss(parameters, _remove(config, dominant, *experts)),
         "dominant_rerouted": held_out.loss(parameters, _forbid(config, dominant)),
     }
     return merge(
         [
-            as_rows("head_entropy", bare_entropy, step=config.cycles, condition="layer_removed"),
-            *(
-                as_rows("held_out_loss", value, step=config.cycles, condition=condition)
-                for condition, value in losses.items()
-            ),
+            as_rows("held_out_loss", value, step=config.cycles, condition=condition)
+            for condition, value in losses.items()
         ]
     )
 

@@ -73,7 +73,7 @@ def test_every_cell_is_there(tables):
         ("mutual_information", "trained"): cycles * layers,
         ("held_out_loss", "trained"): cycles,
         ("head_entropy", "trained"): cycles,
-        ("head_entropy", "layer_removed"): 1,
+        ("output_entropy", "trained"): cycles,
         ("training_loss", "trained"): cycles - 1,
         ("parameters", "trained"): 1,
         ("head_alignment", "trained"): experts,
