@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -54,7 +55,7 @@ class Run:
     ) -> None:
         self.condition = condition
         self.label = label
-        self._metrics = {str(name): _Columns(rows) for name, rows in table.groupby("metric")}
+        self._table = _Table(table)
 
     def under(self, condition: str) -> Run:
         """The same run read under an intervention instead of as trained.
@@ -62,18 +63,14 @@ class Run:
         Raises:
             MissingCellError: if nothing was measured under it; names the conditions there are.
         """
-        known = {
-            str(label)
-            for columns in self._metrics.values()
-            for label in columns.coordinates.get("condition", ())
-        }
+        known = self._table.conditions
         if condition not in known:
             there = _listed(sorted(known))
             raise MissingCellError(f"{self.label}: no condition {condition!r}; there are {there}")
         view = object.__new__(Run)
         view.condition = condition
         view.label = f"{self.label}, {condition}"
-        view._metrics = self._metrics
+        view._table = self._table
         return view
 
     def cells(self, metric: str, **coordinates: Any) -> Cells:
@@ -84,10 +81,10 @@ class Run:
         Raises:
             MissingCellError: if the metric or the coordinates are not there; names what is.
         """
-        if metric not in self._metrics:
-            known = ", ".join(sorted(self._metrics)) or "none"
+        if metric not in self._table.metrics:
+            known = _listed(sorted(self._table.metrics))
             raise MissingCellError(f"{self.label}: no metric {metric!r}; there are {known}")
-        columns = self._metrics[metric]
+        columns = self._table.metrics[metric]()
         if "condition" in columns.coordinates:
             # Under an intervention only what the intervention changes was measured again; asking
             # for anything else means the model as trained.
@@ -109,18 +106,50 @@ class Run:
         return found[0]
 
 
-class _Columns:
-    """One metric as arrays: predicates are evaluated often, and pandas selection is slow."""
+class _Table:
+    """A run's table, cut up by metric when a metric is first asked for.
 
-    def __init__(self, rows: pd.DataFrame) -> None:
-        names = [n for n in rows.columns if n not in (*KEYS, *VALUES) and rows[n].notna().any()]
-        rows = rows.sort_values(names, kind="stable") if names else rows
-        self.coordinates: dict[str, npt.NDArray[np.object_]] = {
-            name: rows[name].astype(object).where(rows[name].notna(), None).to_numpy(dtype=object)
-            for name in names
+    A claim reads two or three metrics of a run and there are hundreds of runs: what is not asked
+    for is not sorted.
+    """
+
+    def __init__(self, table: pd.DataFrame) -> None:
+        low = table["low" if "low" in table else "value"].to_numpy(dtype=float)
+        high = table["high" if "high" in table else "value"].to_numpy(dtype=float)
+        coordinates: dict[str, npt.NDArray[np.object_]] = {}
+        for name in table.columns:
+            if name not in (*KEYS, *VALUES):
+                labels = table[name].astype(object)
+                coordinates[name] = labels.where(labels.notna(), None).to_numpy(dtype=object)
+        self.conditions = {str(each) for each in coordinates.get("condition", ()) if each}
+        self.metrics = {
+            str(metric): cache(partial(_Columns, low, high, coordinates, np.asarray(rows)))
+            for metric, rows in table.groupby("metric").indices.items()
         }
-        self.low = rows["low" if "low" in rows else "value"].to_numpy(dtype=float)
-        self.high = rows["high" if "high" in rows else "value"].to_numpy(dtype=float)
+
+
+class _Columns:
+    """One metric as arrays, sorted by its coordinates; those it does not have are left out."""
+
+    def __init__(
+        self,
+        low: npt.NDArray[np.float64],
+        high: npt.NDArray[np.float64],
+        coordinates: Mapping[str, npt.NDArray[np.object_]],
+        rows: npt.NDArray[np.intp],
+    ) -> None:
+        own = {name: labels[rows] for name, labels in coordinates.items()}
+        own = {name: labels for name, labels in own.items() if any(x is not None for x in labels)}
+        if own:
+            keys = list(zip(*(labels.tolist() for labels in own.values()), strict=True))
+            order = sorted(
+                range(len(rows)), key=lambda row: [(label is None, label) for label in keys[row]]
+            )
+            rows = rows[order]
+            own = {name: labels[order] for name, labels in own.items()}
+        self.coordinates = own
+        self.low = low[rows]
+        self.high = high[rows]
 
     def select(self, wanted: Mapping[str, Any], label: str) -> Cells:
         keep = np.ones(len(self.low), dtype=bool)

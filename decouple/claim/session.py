@@ -46,6 +46,7 @@ class JudgingSession:
     ledger: dict[tuple[str, ...], Record] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     "what the store had to say since the last record"
+    _runs: dict[Path, Run] = field(default_factory=dict, repr=False)
 
     @classmethod
     def with_ledger(
@@ -121,6 +122,12 @@ class JudgingSession:
         shift = (max(seeds) // size + 1) * size
         return seeds, tuple(seed + shift for seed in seeds)
 
+    def _run(self, entry: Entry) -> Run:
+        """The entry as predicates read it; claims share their runs."""
+        if entry.path not in self._runs:
+            self._runs[entry.path] = as_run(entry)
+        return self._runs[entry.path]
+
     def _judge_published(self, claim: Claim, command: str) -> Record:
         try:
             tables = load_tables(
@@ -148,7 +155,7 @@ class JudgingSession:
         def fetch(arm: str, wanted: Sequence[int]) -> dict[int, Run]:
             found = self.runner.fetch(claim.stem, preset, arm, wanted)
             entries.update({(arm, seed): entry for seed, entry in found.items()})
-            return {seed: as_run(entry) for seed, entry in found.items()}
+            return {seed: self._run(entry) for seed, entry in found.items()}
 
         try:
             preset = self.runner.preset(claim.stem, tier)

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+from scipy import special  # scipy.stats has the same functions and takes longer to import
 
 MINIMUM_SEEDS = 3
 """Fewer replicates than this decide nothing."""
@@ -87,8 +87,8 @@ def summarise(values: Sequence[float], levels: Levels = LEVELS) -> Summary:
     if np.ptp(x) <= ROUNDING * np.abs(x).max():
         sd = 0.0  # three times 0.1 has a sample deviation of 1.7e-17
     error = sd / math.sqrt(n)
-    support = float(stats.t.ppf(1 - levels.support_tail, n - 1)) * error
-    refute = float(stats.t.ppf(1 - levels.refute_tail, n - 1)) * error
+    support = float(special.stdtrit(n - 1, 1 - levels.support_tail)) * error
+    refute = float(special.stdtrit(n - 1, 1 - levels.refute_tail)) * error
     return Summary(
         n=n,
         mean=mean,
@@ -97,7 +97,7 @@ def summarise(values: Sequence[float], levels: Levels = LEVELS) -> Summary:
         high=mean + support,
         refute_low=mean - refute,
         refute_high=mean + refute,
-        detectable=support + float(stats.t.ppf(POWER, n - 1)) * error,
+        detectable=support + float(special.stdtrit(n - 1, POWER)) * error,
     )
 
 
@@ -119,5 +119,5 @@ def power_to_support(distance: float, sd: float, n: int, levels: Levels = LEVELS
         raise ValueError(f"sd must be > 0, got {sd}")
     if n < MINIMUM_SEEDS:
         raise ValueError(f"n must be {MINIMUM_SEEDS} or more, got {n}")
-    critical = stats.t.ppf(1 - levels.support_tail, n - 1)
-    return float(stats.nct.sf(critical, n - 1, distance * math.sqrt(n) / sd))
+    critical = special.stdtrit(n - 1, 1 - levels.support_tail)
+    return 1 - float(special.nctdtr(n - 1, distance * math.sqrt(n) / sd, critical))

@@ -292,7 +292,7 @@ def test_a_claim_is_supported_if_its_control_is_refuted(claim_of):
         ({"published": 0.9, "balanced": 0.88}, Verdict.VACUOUS),
         ({"published": 0.9, "balanced": 0.785}, Verdict.INCONCLUSIVE),
         ({"published": 0.9, "balanced": RunFailedError("broke")}, Verdict.ERROR),
-        ({"published": 0.9, "balanced": UnrunError("absent")}, Verdict.ERROR),
+        ({"published": 0.9, "balanced": UnrunError("absent")}, Verdict.UNRUN),
         ({"published": 0.9, "balanced": KeyError("no such cell")}, Verdict.ERROR),
         ({"published": 0.9, "balanced": math.nan}, Verdict.ERROR),
         ({"published": UnrunError("absent"), "balanced": 0.2}, Verdict.UNRUN),
