@@ -1,0 +1,52 @@
+# Two commands do all the set-up: `make claims` and `make test`.
+PYTHON ?= python3
+VENV ?= .venv
+JOBS ?= 2
+BIN := $(VENV)/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help claims test gpu lint format types check benchmarks mutants readme clean
+
+help: ## list the targets
+	@grep -E '^[a-z]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
+
+# The stamp is newer than what it depends on only if the whole installation went through.
+$(VENV)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "decouple needs Python 3.11 or newer, this is " + sys.version)'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+claims: $(VENV)/.installed ## judge the published and smoke tiers, write the report
+	$(BIN)/python -m pytest -m "published or smoke" -n $(JOBS) claims/
+
+test: $(VENV)/.installed ## run the project's own tests
+	$(BIN)/python -m pytest -n $(JOBS) --benchmark-disable tests/
+
+gpu: $(VENV)/.installed ## judge the gpu tier (needs a CUDA GPU)
+	$(BIN)/python -m pytest -m gpu claims/
+
+lint: $(VENV)/.installed ## ruff
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: $(VENV)/.installed ## mend what ruff can mend
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+types: $(VENV)/.installed ## mypy
+	$(BIN)/mypy
+
+check: lint types test ## all of the above that needs no training
+
+benchmarks: $(VENV)/.installed ## speed, side by side with what a user would otherwise use
+	$(BIN)/python -m pytest --benchmark-only -p no:xdist tests/benchmarks
+
+mutants: $(VENV)/.installed ## break the code in a copy, one way at a time, and watch for red
+	$(BIN)/python tests/mutants/run.py --jobs $(JOBS)
+
+readme: $(VENV)/.installed ## write the generated parts of the README again
+	$(BIN)/python -m decouple.report.readme
+
+clean: ## remove the environment and everything that runs wrote
+	rm -rf $(VENV) reports/store reports/claims.json reports/claims.md .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
