@@ -155,10 +155,11 @@ def describe_band(band: Band) -> dict[str, Any]:
 
 def levels_in_words() -> str:
     """The error rates and tails that every report states."""
+    shown = 1 - 2 * LEVELS.support_tail
     return (
-        f"SUPPORTED is wrong in at most {LEVELS.support:.0%} and REFUTED in at most "
-        f"{LEVELS.refute:.0%} of repetitions (Student's t over seeds, one-sided tails "
-        f"{LEVELS.support_tail:.3%} and {LEVELS.refute_tail:.3%})"
+        f"Intervals over seeds are Student's t, two-sided at {shown:.1%}. SUPPORTED is wrong in at "
+        f"most {LEVELS.support:.0%} and REFUTED in at most {LEVELS.refute:.0%} of repetitions "
+        f"(one-sided tails {LEVELS.support_tail:.3%} and {LEVELS.refute_tail:.3%})"
     )
 
 

@@ -156,17 +156,17 @@ MUTANTS = (
     Mutant(
         name="seeds-duplicated",
         why="a generator seeded with a constant",
-        file=RUN,
+        file="decouple/experiments/routing_collapse/preparation.py",
         before="np.random.SeedSequence([seed, INITIALISATION])",
         after="np.random.SeedSequence([INITIALISATION])",
         caught_by=("tests/experiments/routing_collapse",),
     ),
     Mutant(
         name="iid-keeps-the-sequence",
-        why="windows shuffled within their cycle only",
+        why="an order that falls through to the default",
         file="decouple/training/cycles.py",
-        before="units = windows.reshape(len(windows), -1, windows.shape[-1])",
-        after="units = windows",
+        before='    if order == "sequential":\n        return windows\n',
+        after='    if order in ("sequential", "iid"):\n        return windows\n',
         caught_by=("tests/training/test_cycles.py",),
     ),
     Mutant(
