@@ -23,8 +23,9 @@ claims: $(VENV)/.installed ## judge the published and smoke tiers, write the rep
 test: $(VENV)/.installed ## run the project's own tests
 	$(BIN)/python -m pytest -n $(JOBS) --benchmark-disable tests/
 
-gpu: $(VENV)/.installed ## judge the gpu tier (needs a CUDA GPU)
+gpu: $(VENV)/.installed ## judge the gpu tier and train its other arms (needs a CUDA GPU)
 	$(BIN)/python -m pytest -m gpu claims/
+	$(BIN)/decouple run routing_collapse --preset published
 
 lint: $(VENV)/.installed ## ruff
 	$(BIN)/ruff check .

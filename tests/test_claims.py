@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 
 from decouple.claim.figures import Figure
+from decouple.claim.ledger import read_ledger
 from decouple.claim.load import load_claims
 from decouple.claim.published import load_table
 from decouple.claim.spec import split_arm
@@ -41,6 +42,12 @@ def test_judging_and_calibration_seeds_never_meet():
     for preset, seeds in routing_collapse.CALIBRATION_SEEDS.items():
         judging = 2 * routing_collapse.SEEDS[preset]  # twice: controls with disjoint seeds
         assert min(seeds) >= 1000 > judging
+
+
+def test_no_record_outlives_its_claim():
+    judged = {(claim.id, tier) for claim in CLAIMS for tier in claim.tiers}
+    recorded = {(record.claim, record.tier) for record in read_ledger(ROOT / "fixtures" / "ledger")}
+    assert recorded <= judged
 
 
 def test_every_table_is_read_by_a_claim():

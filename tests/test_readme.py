@@ -1,19 +1,28 @@
 """Prose that can be checked: generated parts, paths, options and commands of the README."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from decouple.claim.ledger import read_ledger
-from decouple.report.readme import main, render_blocks
+from decouple.report.readme import main, of_the_tier, render_blocks
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+LEDGER = read_ledger(ROOT / "fixtures" / "ledger")
 
 
 def test_the_generated_parts_are_those_of_the_ledger():
-    assert render_blocks(README, read_ledger(ROOT / "fixtures" / "ledger")) == README
+    assert render_blocks(README, of_the_tier(LEDGER)) == README
+
+
+def test_only_the_tiers_own_preset_and_corpus_stand_for_it():
+    record = next(record for record in LEDGER if record.tier == "smoke")
+    novel = replace(record, setting=replace(record.setting, corpus="a novel"))
+    short = replace(record, tier="gpu", setting=replace(record.setting, preset="short"))
+    assert of_the_tier([record, novel, short]) == [record]
 
 
 def test_a_stale_part_is_noticed_and_written_again(tmp_path):

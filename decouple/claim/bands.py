@@ -103,7 +103,7 @@ def within(
         kind="within",
         low=target - below,
         high=target + above,
-        words=f"in [{target - below:g}, {target + above:g}]",
+        words=f"in [{target - below:.10g}, {target + above:.10g}]",
         because=because,
         reduce=_number,
     )

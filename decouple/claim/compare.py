@@ -7,7 +7,7 @@ through `compare`.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -90,6 +90,19 @@ class Comparison:
             low, high = self.interval
             text += f", difference {self.difference:.3g} [{low:.3g}, {high:.3g}]"
         return text
+
+
+def redefined(before: Record, after: Record) -> str:
+    """What of the claim itself changed between two records: band, arms or controls; or nothing."""
+    parts: dict[str, Callable[[Record], object]] = {
+        "band": lambda r: [r.band.get(name) for name in ("kind", "low", "high")],
+        "arms": lambda r: r.arms,
+        "controls": lambda r: [
+            (c["arms"], (c["separation"] or {}).get("margin")) for c in r.controls
+        ],
+    }
+    changed = [name for name, part in parts.items() if part(before) != part(after)]
+    return f"{', '.join(changed)} changed" if changed else ""
 
 
 def compare(before: Iterable[Record], after: Iterable[Record]) -> list[Comparison]:

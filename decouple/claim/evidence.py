@@ -22,6 +22,10 @@ class MissingCellError(LookupError):
     """A predicate asked for a measurement that the evidence does not hold."""
 
 
+class NotFiniteError(ValueError):
+    """A predicate asked for a measurement that is NaN or infinite."""
+
+
 def check_table(table: pd.DataFrame) -> None:
     """Refuse a table that is not tidy evidence.
 
@@ -37,6 +41,28 @@ def check_table(table: pd.DataFrame) -> None:
     if twice.any():
         cell = table.loc[twice, coordinates].iloc[0].to_dict()
         raise ValueError(f"evidence must hold each cell once, got two values for {cell}")
+
+
+def check_complete(table: pd.DataFrame, expected: Mapping[str, int]) -> None:
+    """Refuse the table of a finished run that lacks cells, or has some that nobody expects.
+
+    "The last layer" of a table that lost its last layer would be another one, without a word.
+
+    Args:
+        table: rows of one run.
+        expected: metric to number of cells.
+
+    Raises:
+        ValueError: naming each metric, the number found and the number expected.
+    """
+    found = {str(name): int(n) for name, n in table["metric"].value_counts().items()}
+    wrong = sorted({*found.items()} ^ {*expected.items()})
+    if wrong:
+        text = ", ".join(
+            f"{metric}: {found.get(metric, 0)} of {expected.get(metric, 0)}"
+            for metric in dict.fromkeys(metric for metric, _ in wrong)
+        )
+        raise ValueError(f"evidence must hold every cell of the run, got {text}")
 
 
 class Run:
@@ -80,6 +106,7 @@ class Run:
 
         Raises:
             MissingCellError: if the metric or the coordinates are not there; names what is.
+            NotFiniteError: if one of the cells is NaN or infinite: a maximum could lose it.
         """
         if metric not in self._table.metrics:
             known = _listed(sorted(self._table.metrics))
@@ -90,7 +117,10 @@ class Run:
             # for anything else means the model as trained.
             measured = self.condition in columns.coordinates["condition"].tolist()
             coordinates.setdefault("condition", self.condition if measured else TRAINED)
-        return columns.select(coordinates, f"{self.label}: {metric}")
+        found = columns.select(coordinates, f"{self.label}: {metric}")
+        if not (np.isfinite(found.low).all() and np.isfinite(found.high).all()):
+            raise NotFiniteError(f"{self.label}: {metric} at {coordinates} is not finite")
+        return found
 
     def cell(self, metric: str, **coordinates: Any) -> Figure:
         """The single cell of `metric` at the given coordinates.

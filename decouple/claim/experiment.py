@@ -45,6 +45,9 @@ class Experiment(Protocol):
     def device(self, config: Any) -> str:
         """`cpu` or `cuda`."""
 
+    def expected_cells(self, config: Any) -> Mapping[str, int]:
+        """Metric to the number of cells that a run has once it is finished."""
+
     def data_fingerprint(self, config: Any) -> str:
         """Identifies the text and the tokenizer, without building them where that is slow."""
 

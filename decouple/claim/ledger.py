@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from decouple.claim.compare import Comparison, Outcome, compare
-from decouple.claim.record import Record
+from decouple.claim.record import DOUBTS, Record
 from decouple.claim.verdict import Verdict
 
 FORMAT = 1
@@ -45,10 +45,10 @@ def read_ledger(folder: Path) -> list[Record]:
 def propose(ledger: Iterable[Record], measured: Iterable[Record]) -> list[Comparison]:
     """What accepting the measured records would change: new ones, and those that read differently.
 
-    Runs that judged nothing (ERROR, UNRUN) are never proposed, and what was not measured this time
-    stays as it is.
+    Never proposed: what judged nothing (ERROR, UNRUN), stale or mixed evidence, and seeds other
+    than 0, 1, 2, …, which somebody may have chosen. What was not measured stays as it is.
     """
-    measured = [record for record in measured if Verdict(record.verdict).judged]
+    measured = [record for record in measured if _fit_for_record(record)]
     changed = []
     for comparison in compare(ledger, measured):
         before, after = comparison.before, comparison.after
@@ -86,6 +86,15 @@ def write_atomically(path: Path, text: str) -> None:
         Path(draft).replace(path)
     finally:
         Path(draft).unlink(missing_ok=True)
+
+
+def _fit_for_record(record: Record) -> bool:
+    seeds = record.provenance.seeds
+    return (
+        Verdict(record.verdict).judged
+        and seeds == tuple(range(len(seeds)))
+        and not any(label.startswith(DOUBTS) for label in record.provenance.labels)
+    )
 
 
 def _of_record(record: Record) -> dict[str, Any]:

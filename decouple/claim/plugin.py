@@ -36,6 +36,7 @@ TIER_HELP = {
 SESSION = pytest.StashKey[JudgingSession]()
 RECORDS = pytest.StashKey[dict[str, tuple[Record, str]]]()
 STARTED = pytest.StashKey[float]()
+COLLECTOR = "decouple-collector"
 
 
 class ClaimFailedError(Exception):
@@ -107,14 +108,24 @@ def pytest_pycollect_makeitem(
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Refuse two claims of one id: the second would overwrite the first in every report."""
+    """Refuse what would keep a verdict from being seen: a second claim of one id, and marks.
+
+    The second claim would overwrite the first in every report. A skip or xfail mark would turn any
+    verdict green; the ledger is where an expected refutation is recorded.
+    """
     seen: dict[tuple[str, str], str] = {}
     for item in items:
-        if isinstance(item, ClaimItem):
-            first = seen.setdefault((item.claim.id, item.tier), item.nodeid)
-            if first != item.nodeid:
+        if not isinstance(item, ClaimItem):
+            continue
+        first = seen.setdefault((item.claim.id, item.tier), item.nodeid)
+        if first != item.nodeid:
+            raise pytest.UsageError(
+                f"claim id must be unique, got {item.claim.id!r} at {first} and {item.nodeid}"
+            )
+        for mark in ("skip", "skipif", "xfail"):
+            if item.get_closest_marker(mark) is not None:
                 raise pytest.UsageError(
-                    f"claim id must be unique, got {item.claim.id!r} at {first} and {item.nodeid}"
+                    f"a claim takes no mark {mark!r}: {item.nodeid}; the ledger records refutations"
                 )
 
 
@@ -180,6 +191,7 @@ class ClaimItem(pytest.Item):
             value = getattr(option, f"decouple_{name}")
             words += [f"--decouple-{name}={value}"] if value else []
         words += [f"--decouple-preset={value}" for value in option.decouple_preset]
+        words += [f"--decouple-reference={value}" for value in option.decouple_reference]
         return shlex.join(words)
 
 
@@ -189,6 +201,8 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Send the record along with the report: workers of xdist judge, the controller reports."""
     report = yield
+    if isinstance(item, ClaimItem):
+        vars(report)["of_claim"] = True
     if isinstance(item, ClaimItem) and call.when == "call" and item.record is not None:
         fate = item.config.stash[SESSION].decide(item.record)[0]
         # Extra attributes of a report survive the way from an xdist worker to its controller.
@@ -208,8 +222,10 @@ class _Collector:
 
     def __init__(self, config: pytest.Config) -> None:
         self.config = config
+        self.met_claims = False
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        self.met_claims |= getattr(report, "of_claim", False)
         text = getattr(report, "claim_record", None)
         if text is not None:
             record = Record.from_dict(json.loads(text))
@@ -219,7 +235,7 @@ class _Collector:
 
 def pytest_sessionstart(session: pytest.Session) -> None:
     """Begin to keep records."""
-    session.config.pluginmanager.register(_Collector(session.config), "decouple-collector")
+    session.config.pluginmanager.register(_Collector(session.config), COLLECTOR)
 
 
 @pytest.hookimpl(trylast=True)
@@ -227,9 +243,10 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     """Write the report, and do not call a session green in which nothing was judged."""
     config = session.config
     records = [record for record, _ in config.stash[RECORDS].values()]
-    if hasattr(config, "workerinput") or not records:
+    collector = config.pluginmanager.get_plugin(COLLECTOR)
+    if hasattr(config, "workerinput") or collector is None or not collector.met_claims:
         return
-    if config.option.decouple_report:
+    if records and config.option.decouple_report:
         folder = config.rootpath / config.option.decouple_report
         path = write_report(
             folder,

@@ -16,6 +16,9 @@ from decouple.claim.spec import Claim, Tier
 from decouple.claim.statistics import LEVELS
 from decouple.claim.verdict import ControlOutcome, Judgement, Standing, Verdict
 
+DOUBTS = ("stale:", "mixed:")
+"""How labels of evidence begin that no record may rest on."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Setting:
@@ -158,8 +161,9 @@ def levels_in_words() -> str:
     shown = 1 - 2 * LEVELS.support_tail
     return (
         f"Intervals over seeds are Student's t, two-sided at {shown:.1%}. SUPPORTED is wrong in at "
-        f"most {LEVELS.support:.0%} and REFUTED in at most {LEVELS.refute:.0%} of repetitions "
-        f"(one-sided tails {LEVELS.support_tail:.3%} and {LEVELS.refute_tail:.3%})"
+        f"most {LEVELS.support:.0%} and REFUTED in at most {LEVELS.refute:.0%} of repetitions, for "
+        "numbers that are Gaussian or bounded with a density that vanishes at the bound (one-sided "
+        f"tails {LEVELS.support_tail:.3%} and {LEVELS.refute_tail:.3%})"
     )
 
 

@@ -21,10 +21,13 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from decouple.claim.device import device_class, machine
-from decouple.claim.evidence import Run
+from decouple.claim.evidence import Run, check_complete
 from decouple.claim.experiment import DEFAULT_PACKAGES, Located, Progress, locate
 from decouple.claim.fingerprint import code_fingerprint, digest, library_versions
 from decouple.claim.store import DamagedEntryError, Entry, Identity, Store, read_entry
+
+FINISHED = "finished"
+"""Status of a run that reached its end; every other status says how it did not."""
 
 POLL_SECONDS = 0.1
 """How often a process looks whether another one has finished the run it waits for."""
@@ -35,7 +38,7 @@ class UnrunError(RuntimeError):
 
 
 class RunFailedError(RuntimeError):
-    """An experiment raised; says which run and what it raised."""
+    """An experiment raised, or its run diverged; says which run and how."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,15 +183,29 @@ class Runner:
                 raise
             return entry
         if identity.key not in self._entries:
-            entry = self.store.read(identity) or self._reference(group, seed)
+            entry = self.store.read(identity)
+            if entry is None and self._read_only:
+                # Only where it cannot be made here: else old evidence would hide new code.
+                entry = self._reference(group, seed)
             if entry is None:
                 return None
+            self._check_complete(group, entry)
             self._entries[identity.key] = entry
         return self._entries[identity.key]
 
+    @property
+    def _read_only(self) -> bool:
+        return self.settings.read_only or self.store.read_only
+
+    def _check_complete(self, group: Group, entry: Entry) -> None:
+        if entry.manifest["status"] != FINISHED:
+            return  # judged by its status, never by its numbers
+        config = self.config(group.stem, group.preset, group.arm)
+        check_complete(entry.table, self.experiment(group.stem).module.expected_cells(config))
+
     def _make_one(self, missing: Sequence[Group]) -> None:
         """Train one of the missing groups, or one of the backlog, or wait a moment."""
-        if self.settings.read_only or self.store.read_only:
+        if self._read_only:
             raise UnrunError(f"not in the store, which is read-only: {missing[0]}")
         for group in missing:
             self._raise_recorded_failure(group)
@@ -238,15 +255,19 @@ class Runner:
                 progress=self._progress(group),
             )
             wall = time.monotonic() - started
+            rows = {seed: table[table["seed"] == seed] for seed in group.seeds}
+            for seed in group.seeds:  # all of them before the first is stored
+                if status.get(seed, FINISHED) == FINISHED:
+                    check_complete(rows[seed], experiment.module.expected_cells(config))
             for seed, identity in identities.items():
                 provenance = {
-                    "status": status.get(seed, "finished"),
+                    "status": status.get(seed, FINISHED),
                     "described": experiment.module.describe(config),
                     "machine": machine(),
                     "wall_seconds": round(wall / len(group.seeds), 3),
                     "made": datetime.now(UTC).isoformat(timespec="seconds"),
                 }
-                self.store.write(identity, table[table["seed"] == seed], provenance)
+                self.store.write(identity, rows[seed], provenance)
         except Exception as error:
             reason = f"{group}: {type(error).__name__}: {error}"
             self._record_failure(group, reason)
@@ -284,6 +305,8 @@ class Runner:
             device="",
             libraries={},
         )
+        if sought.key in self._entries:
+            return self._entries[sought.key]
         entries = [
             read_entry(path) for path in self._reference_index.get(sought.experiment_key, ())
         ]
@@ -294,14 +317,23 @@ class Runner:
             entry.manifest["reference"] = True
             entry.manifest["stale"] = entry.manifest["identity"]["code"] != current
         # Of several, one made by the code as it is; else the newest.
-        return max(entries, key=lambda e: (not e.manifest["stale"], str(e.manifest.get("made"))))
+        best = max(entries, key=lambda e: (not e.manifest["stale"], str(e.manifest.get("made"))))
+        self._check_complete(group, best)
+        self._entries[sought.key] = best
+        return best
 
 
 def as_run(entry: Entry) -> Run:
-    """The entry as predicates read it; a run that did not finish says so in its label."""
+    """The entry as predicates read it.
+
+    Raises:
+        RunFailedError: if the run did not finish: its last cycle is not the last cycle.
+    """
     identity, status = entry.manifest["identity"], entry.manifest["status"]
     label = f"arm {identity['arm']}, seed {identity['seed']}"
-    return Run(entry.table, label=label if status == "finished" else f"{label} ({status})")
+    if status != FINISHED:
+        raise RunFailedError(f"{label} {status}")
+    return Run(entry.table, label=label)
 
 
 def _index(references: Iterable[Path]) -> dict[str, list[Path]]:

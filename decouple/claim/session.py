@@ -7,16 +7,20 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
-from decouple.claim.compare import DOUBTFUL, UNCOMFORTABLE, Outcome, compare_records
+from decouple.claim.compare import DOUBTFUL, UNCOMFORTABLE, Outcome, compare_records, redefined
 from decouple.claim.evidence import Run
+from decouple.claim.fingerprint import digest
 from decouple.claim.judge import judge_published, judge_runs
 from decouple.claim.ledger import read_ledger
 from decouple.claim.published import load_tables
-from decouple.claim.record import Provenance, Record, Setting, make_record
+from decouple.claim.record import DOUBTS, Provenance, Record, Setting, make_record
 from decouple.claim.runner import Group, Runner, UnrunError, as_run
 from decouple.claim.spec import Claim, Tier, split_arm
 from decouple.claim.store import Entry
 from decouple.claim.verdict import Judgement, Verdict
+
+FIRST_CALIBRATION_SEED = 1000
+"""Seeds from here on size experiments and never judge."""
 
 DEFAULT_SEEDS = 5
 """How many seeds judge a preset for which the experiment names no number."""
@@ -75,9 +79,15 @@ class JudgingSession:
         text = f"{verdict}: {record.reason}"
         if verdict is Verdict.UNRUN:
             return (Fate.FAIL, f"not judged: {record.reason}") if self.strict else (Fate.SKIP, text)
+        doubts = [label for label in record.provenance.labels if label.startswith(DOUBTS)]
+        if self.strict and doubts:
+            return Fate.FAIL, f"{text}; {'; '.join(doubts)}"
         before = self.ledger.get(record.key)
         if before is None:
             return (Fate.PASS if verdict.holds else Fate.FAIL), text
+        changes = redefined(before, record)
+        if changes:
+            return Fate.FAIL, f"{changes} since it was recorded: the record is of another claim"
         comparison = compare_records(before, record)
         changed = f"{comparison}; {record.reason}"
         if comparison.outcome in UNCOMFORTABLE or verdict is Verdict.ERROR:
@@ -165,6 +175,8 @@ class JudgingSession:
             if claim.kind == "figure" and module.data_fingerprint(config) not in module.OWN_DATA:
                 raise UnrunError("a figure of the document's own text, which this corpus is not")
             seeds, following = self._seeds(claim.stem, preset)
+            if max(seeds + following) >= FIRST_CALIBRATION_SEED:
+                raise ValueError(f"judging seeds must be below {FIRST_CALIBRATION_SEED}")
             calibration = tuple(module.CALIBRATION_SEEDS.get(preset, ()))
             judgement = judge_runs(
                 claim, tier, fetch, seeds=seeds, next_seeds=following, calibration=calibration
@@ -198,6 +210,12 @@ def _provenance(
         labels.append("reference evidence, not run here")
     if any(entry.manifest.get("stale") for entry in entries):
         labels.append("stale: made by other code than this")
+    makers = {
+        digest([identity["code"], identity["device"], identity["libraries"]])
+        for identity in identities
+    }
+    if len(makers) > 1:
+        labels.append("mixed: made by different code, devices or libraries")
     return Provenance(
         seeds=seeds,
         calibration=calibration,

@@ -1,4 +1,4 @@
-"""`decouple`: ledger, store, compare, report, rehearse.
+"""`decouple`: ledger, store, compare, report, rehearse, run.
 
 Exit status: 0 done and nothing to object to, 1 something to object to (changes proposed, damaged
 entries, a comparison that fails, a claim without power), 2 the call itself was wrong.
@@ -14,7 +14,9 @@ from pathlib import Path
 from decouple.claim.compare import Outcome, compare
 from decouple.claim.ledger import propose, read_ledger, write_ledger
 from decouple.claim.report import read_report
+from decouple.claim.runner import RunFailedError, UnrunError
 from decouple.cli.rehearse import add_rehearse
+from decouple.cli.run import add_run
 from decouple.cli.store import add_store
 from decouple.report.markdown import render_markdown
 
@@ -32,10 +34,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _add_compare(commands)
     _add_report(commands)
     add_rehearse(commands)
+    add_run(commands)
     parsed = parser.parse_args(arguments)
     try:
         status: int = parsed.run(parsed)
-    except (OSError, ValueError, LookupError) as error:
+    except (OSError, ValueError, LookupError, UnrunError, RunFailedError) as error:
         print(f"decouple: {error}", file=sys.stderr)
         return 2
     return status

@@ -42,14 +42,13 @@ def _rehearse(parsed: argparse.Namespace) -> int:
     module = runner.experiment(parsed.stem).module
     seeds = tuple(module.CALIBRATION_SEEDS.get(preset, ()))
     size = parsed.size or module.SEEDS[preset]
-    if len(seeds) < 2 * size:
+    if len(seeds) < 4 * size:
         raise ValueError(
-            f"preset {preset!r} must have {2 * size} calibration seeds or more to rehearse {size}, "
+            f"preset {preset!r} must have {4 * size} calibration seeds or more to rehearse {size}, "
             f"got {len(seeds)}"
         )
-    # The last seeds stand in for the "next group" of controls with disjoint seeds.
-    shift = seeds[-1] + 1 - seeds[0]
-    following = [seed + shift for seed in seeds]
+    # The second half stands in for the next groups, which controls with disjoint seeds read.
+    seeds, following = seeds[: len(seeds) // 2], seeds[len(seeds) // 2 :]
     weak = 0
     for claim in load_claims(parsed.claims / f"test_{parsed.stem}.py"):
         if parsed.tier not in claim.bands or claim.kind == "exact":

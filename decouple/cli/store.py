@@ -7,6 +7,8 @@ import json
 import shutil
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
 from decouple.claim.experiment import UnknownExperimentError, locate
 from decouple.claim.fingerprint import code_fingerprint
 from decouple.claim.store import Store
@@ -31,7 +33,7 @@ def _show(parsed: argparse.Namespace) -> int:
     for path in Store(parsed.store, read_only=True).entries():
         manifest = json.loads((path / "manifest.json").read_text(encoding="utf-8"))
         identity = manifest["identity"]
-        current = "current" if _is_current(path) else "old code"
+        current = {True: "current", False: "old code", None: "unknown"}[_is_current(path)]
         print(
             f"{identity['document']} {identity['preset']} {identity['arm']} seed "
             f"{identity['seed']}: {manifest['status']}, {identity['device']}, {current}, "
@@ -54,21 +56,37 @@ def _verify(parsed: argparse.Namespace) -> int:
 def _prune(parsed: argparse.Namespace) -> int:
     store = Store(parsed.store)
     damaged = {path for path, _ in store.verify()}
-    old = [path for path in store.entries() if path in damaged or not _is_current(path)]
-    folders = [parsed.store / name for name in ("damaged", "scratch", "locks")]
-    for path in [*old, *(folder for folder in folders if folder.is_dir())]:
-        print(f"{'removed' if parsed.yes else 'would remove'}: {path.relative_to(parsed.store)}")
-        if parsed.yes:
-            shutil.rmtree(path)
+    doomed = [path for path in store.entries() if path in damaged or _is_current(path) is False]
+    doomed += [path for path in [parsed.store / "damaged"] if path.is_dir()]
+    doomed += sorted(parsed.store.glob("scratch/failed-*.txt"))
+    for path in doomed:
+        _remove(path, parsed)
+    for scratch in sorted(path for path in parsed.store.glob("scratch/*") if path.is_dir()):
+        try:
+            # A checkpoint is in use as long as somebody holds the lock of its run.
+            with FileLock(parsed.store / "locks" / f"{scratch.name}.lock", blocking=False):
+                _remove(scratch, parsed)
+        except Timeout:
+            print(f"in use: {scratch.relative_to(parsed.store)}")
     if not parsed.yes:
         print("nothing removed; --yes removes")
     return 0
 
 
-def _is_current(path: Path) -> bool:
+def _remove(path: Path, parsed: argparse.Namespace) -> None:
+    print(f"{'removed' if parsed.yes else 'would remove'}: {path.relative_to(parsed.store)}")
+    if parsed.yes and path.is_dir():
+        shutil.rmtree(path)
+    elif parsed.yes:
+        path.unlink()
+
+
+def _is_current(path: Path) -> bool | None:
+    """Whether the run was made by the code as it is; None where its experiment is not known."""
     try:
         identity = json.loads((path / "manifest.json").read_text(encoding="utf-8"))["identity"]
-        current = code_fingerprint(locate(identity["document"]).name)
-    except (OSError, ValueError, KeyError, UnknownExperimentError):
+        return bool(identity["code"] == code_fingerprint(locate(identity["document"]).name))
+    except UnknownExperimentError:
+        return None
+    except (OSError, ValueError, KeyError):
         return False
-    return bool(identity["code"] == current)

@@ -11,8 +11,9 @@ import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from decouple.claim.experiment import locate
 from decouple.claim.ledger import read_ledger, write_atomically
-from decouple.claim.record import Record, levels_in_words
+from decouple.claim.record import Record, Setting, levels_in_words
 from decouple.claim.report import count_by_tier
 from decouple.claim.spec import TIERS
 
@@ -34,6 +35,23 @@ def render_blocks(text: str, records: Sequence[Record]) -> str:
         return f"{match[1]}{BLOCKS[name](records)}\n{match[3]}"
 
     return BLOCK.sub(block, text)
+
+
+def of_the_tier(records: Sequence[Record]) -> list[Record]:
+    """The records that fill their tier: its own preset, on the preset's own corpus.
+
+    A shorter run or another text is on record too, and never stands for the tier.
+    """
+    return [record for record in records if record.setting == _own_setting(record)]
+
+
+def _own_setting(record: Record) -> Setting:
+    if record.tier == "published":
+        return record.setting
+    experiment = locate(record.claim.partition("/")[0])
+    preset = experiment.preset(record.tier)
+    config = experiment.module.PRESETS[preset]()
+    return Setting(preset=preset, **experiment.module.describe(config))
 
 
 def _counts(records: Sequence[Record]) -> str:
@@ -91,7 +109,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--ledger", type=Path, default=Path("fixtures/ledger"))
     parsed = parser.parse_args(arguments)
     before = parsed.readme.read_text(encoding="utf-8")
-    after = render_blocks(before, read_ledger(parsed.ledger))
+    after = render_blocks(before, of_the_tier(read_ledger(parsed.ledger)))
     if parsed.check:
         return int(before != after)
     write_atomically(parsed.readme, after)

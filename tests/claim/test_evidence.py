@@ -2,7 +2,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from decouple.claim.evidence import MissingCellError, Run, check_table
+from decouple.claim.evidence import (
+    MissingCellError,
+    NotFiniteError,
+    Run,
+    check_complete,
+    check_table,
+)
 
 
 def rows(*cells, **common):
@@ -99,9 +105,32 @@ def test_a_missing_cell_is_an_error_that_says_what_there_is(run, ask, words):
         ask(run)
 
 
-def test_a_measured_value_that_is_missing_stays_visible():
-    run = Run(rows({"metric": "share", "step": 0, "value": np.nan}))
-    assert np.isnan(run.cell("share", step=0).middle)
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_a_value_that_is_not_finite_is_never_handed_to_a_predicate(value):
+    run = Run(
+        rows(
+            {"metric": "share", "step": 0, "value": value},
+            {"metric": "share", "step": 1, "value": 0.5},
+        )
+    )
+    with pytest.raises(NotFiniteError, match=r"share at \{\} is not finite"):
+        run.cells("share")
+    assert run.cell("share", step=1).middle == 0.5
+
+
+def test_a_run_that_lost_a_cell_or_has_one_too_many_is_incomplete():
+    table = rows(
+        {"metric": "share", "step": 0, "value": 0.25},
+        {"metric": "share", "step": 1, "value": 0.5},
+        {"metric": "loss", "step": 1, "value": 4.0},
+    )
+    check_complete(table, {"share": 2, "loss": 1})
+    with pytest.raises(ValueError, match="got loss: 1 of 2, share: 2 of 3"):
+        check_complete(table, {"share": 3, "loss": 2})
+    with pytest.raises(ValueError, match="got entropy: 0 of 1"):
+        check_complete(table, {"share": 2, "loss": 1, "entropy": 1})
+    with pytest.raises(ValueError, match="got loss: 1 of 0"):
+        check_complete(table, {"share": 2})
 
 
 def test_published_rows_are_intervals():

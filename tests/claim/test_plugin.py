@@ -299,3 +299,68 @@ def test_two_claims_of_one_id_are_refused(suite):
     result = suite.run("-m", "smoke")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(["*claim id must be unique, got 'toy/holds' at *test_holds*again*"])
+
+
+DIVERGED = """
+from decouple.claim import at_least
+
+test_diverged = claim(
+    "toy/diverged",
+    "A run that diverged ends high.",
+    source=OURS,
+    band=at_least(0.1, because="its rows so far would satisfy this"),
+    smoke=True,
+    arms=("diverging",),
+    controls=[BALANCED],
+)(share)
+
+test_control_diverged = claim(
+    "toy/control-diverged",
+    "The share ends high; the control got nowhere.",
+    source=OURS,
+    band=BAND,
+    smoke=True,
+    controls=[control("diverging", why="its rows so far would refute")],
+)(share)
+"""
+
+
+@pytest.mark.parametrize("name", ["diverged", "control-diverged"])
+def test_a_diverged_run_is_an_error_whichever_side_it_is_on(suite, name):
+    claims = suite.path / "claims" / "test_toy.py"
+    claims.write_text(claims.read_text() + DIVERGED)
+    suite.run("-m", "smoke", "-k", f"toy/{name}").assert_outcomes(failed=1)
+    record = suite.records()[f"toy/{name}", "smoke"]
+    assert record.verdict == "ERROR"
+    assert "diverged at step 3" in record.reason
+
+
+@pytest.mark.parametrize("mark", ["skip", "xfail(strict=False)"])
+def test_a_mark_cannot_hide_a_verdict(suite, mark):
+    claims = suite.path / "claims" / "test_toy.py"
+    text = claims.read_text()
+    claims.write_text(f"import pytest\npytestmark = pytest.mark.{mark}\n{text}")
+    result = suite.run("-m", "smoke")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([f"*a claim takes no mark '{mark.partition('(')[0]}'*"])
+
+
+def test_a_session_that_only_set_up_is_not_green(suite):
+    assert suite.run("-m", "smoke", "-k", "toy/holds", "--setup-only").ret == 5
+
+
+def test_seeds_of_calibration_are_refused_for_judging(suite):
+    suite.run("-m", "smoke", "-k", "toy/holds", "--decouple-seeds=1005,1006,1007")
+    record = suite.records()["toy/holds", "smoke"]
+    assert record.verdict == "ERROR"
+    assert "judging seeds must be below 1000" in record.reason
+
+
+def test_a_claim_that_was_redefined_no_longer_answers_to_its_record(suite):
+    record_as(suite, "holds", "SUPPORTED")
+    suite.run("-m", "smoke", "-k", "toy/holds").assert_outcomes(passed=1)
+    claims = suite.path / "claims" / "test_toy.py"
+    claims.write_text(claims.read_text().replace("at_least(0.8", "at_least(0.3"))
+    result = suite.run("-m", "smoke", "-k", "toy/holds")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*band changed since it was recorded*"])

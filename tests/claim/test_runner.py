@@ -1,4 +1,5 @@
 import json
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -9,7 +10,7 @@ import pytest
 from decouple.claim.experiment import UnknownExperimentError, locate
 from decouple.claim.fingerprint import code_fingerprint
 from decouple.claim.runner import Group, RunFailedError, UnrunError, as_run
-from decouple.claim.store import DamagedEntryError, Store
+from decouple.claim.store import DamagedEntryError, Identity, Store
 
 
 def final(entry):
@@ -53,10 +54,11 @@ def test_a_stored_run_knows_what_it_is(toy):
     assert list((toy.store_folder / "scratch").iterdir()) == [], "nothing is left of a finished run"
 
 
-def test_a_run_that_did_not_finish_says_so(toy):
-    entries = toy.runner().fetch("toy", "small", "doubtful", [0, 1])
-    assert as_run(entries[0]).label == "arm doubtful, seed 0 (diverged at step 2)"
-    assert as_run(entries[1]).label == "arm doubtful, seed 1"
+def test_a_run_that_did_not_finish_is_kept_but_never_read_as_one_that_did(toy):
+    entries = toy.runner().fetch("toy", "small", "diverging", [0, 1])
+    assert len(entries[0].table) == 3
+    with pytest.raises(RunFailedError, match="arm diverging, seed 0 diverged at step 3: share is"):
+        as_run(entries[0])
 
 
 @pytest.mark.parametrize(
@@ -79,11 +81,22 @@ def test_a_failure_is_recorded_and_not_tried_again_in_the_session(toy, arm, word
     assert list(toy.runner().store.entries()) == [], "nothing of it is stored"
 
 
-def test_a_seed_that_the_experiment_forgot_is_a_missing_cell(toy):
-    entries = toy.runner().fetch("toy", "small", "forgetful", range(5))
-    assert final(entries[1]) > 0.8
-    with pytest.raises(LookupError, match="seed 2: no metric 'share'; there are none"):
-        final(entries[2])
+@pytest.mark.parametrize(("arm", "words"), [("forgetful", "0 of 4"), ("gappy", "3 of 4")])
+def test_cells_that_the_experiment_forgot_make_the_run_a_failure(toy, arm, words):
+    with pytest.raises(RunFailedError, match=f"every cell of the run, got share: {words}"):
+        toy.runner().fetch("toy", "small", arm, range(5))
+    assert not list(toy.runner().store.entries())
+
+
+def test_a_stored_run_that_lacks_cells_is_not_judged(toy):
+    entries = toy.runner().fetch("toy", "small", "published", range(5))
+    store, path = toy.runner().store, entries[2].path
+    identity = Identity(**json.loads((path / "manifest.json").read_text())["identity"])
+    shutil.rmtree(path)
+    identity = replace(identity, group=tuple(identity.group))
+    store.write(identity, entries[2].table.iloc[:3], {"status": "finished"})
+    with pytest.raises(ValueError, match="got share: 3 of 4"):
+        toy.runner().fetch("toy", "small", "published", range(5))
 
 
 def test_without_the_device_a_run_is_not_made(toy):
@@ -142,8 +155,14 @@ def test_reference_evidence_is_found_and_labelled(toy, elsewhere):
 def test_reference_evidence_of_other_code_is_stale(toy, elsewhere):
     toy.source.write_text(toy.source.read_text() + "\nNEW = 1\n")
     code_fingerprint.cache_clear()
-    runner = toy.runner(references=[elsewhere])
+    runner = toy.runner(references=[elsewhere], read_only=True)
     assert runner.fetch("toy", "small", "published", [0])[0].manifest["stale"]
+
+
+def test_reference_evidence_never_stands_in_for_a_run_that_can_be_made_here(toy, elsewhere):
+    entries = toy.runner(references=[elsewhere]).fetch("toy", "small", "published", [0])
+    assert "reference" not in entries[0].manifest
+    assert toy.trainings() == ["published 0-4"]
 
 
 def test_a_run_from_here_comes_before_reference_evidence(toy, elsewhere):
@@ -166,8 +185,9 @@ def test_reference_evidence_stands_in_for_a_device_that_is_not_here(toy, monkeyp
 def test_damaged_reference_evidence_is_an_error(toy, elsewhere):
     victim = next(elsewhere.glob("toy/small/published/seed-0000-*"))
     (victim / "manifest.json").write_text("{}")
+    runner = toy.runner(references=[elsewhere], read_only=True)
     with pytest.raises(DamagedEntryError, match="reference seed-0000"):
-        toy.runner(references=[elsewhere]).fetch("toy", "small", "published", [0])
+        runner.fetch("toy", "small", "published", [0])
 
 
 def test_groups_of_seeds(toy):

@@ -43,6 +43,8 @@ ARMS = {
     "doubtful": lambda config: replace(config, mean=0.8, spread=0.1),
     "constant": lambda config: replace(config, spread=0.0),
     "nan": lambda config: replace(config, mean=float("nan")),
+    "diverging": lambda config: replace(config, trouble="diverge"),
+    "gappy": lambda config: replace(config, trouble="gap"),
     "crashing": lambda config: replace(config, trouble="crash"),
     "untidy": lambda config: replace(config, trouble="untidy"),
     "forgetful": lambda config: replace(config, trouble="forget"),
@@ -59,6 +61,10 @@ def with_corpus(config, corpus, tokenizer):
 
 def device(config):
     return config.device
+
+
+def expected_cells(config):
+    return {"share": 4}
 
 
 def data_fingerprint(config):
@@ -93,7 +99,11 @@ def run(config, seeds, *, arm, scratch, progress=None):
         table = table.drop(columns="step")
     if config.trouble == "forget":
         table = table[table["seed"] != seeds[2]]
-    return table, {seeds[0]: "diverged at step 2"} if arm == "doubtful" else {}
+    if config.trouble == "gap":
+        table = table[table["step"] < 3]
+    if config.trouble == "diverge":
+        return table[table["step"] < 3], dict.fromkeys(seeds, "diverged at step 3: share is nan")
+    return table, {}
 
 
 def _noise(arm, seed):

@@ -122,5 +122,5 @@ def test_the_command_is_installed_and_explains_itself():
         text=True,
         check=True,
     ).stdout
-    for command in ("ledger", "store", "compare", "report", "rehearse"):
+    for command in ("ledger", "store", "compare", "report", "rehearse", "run"):
         assert command in said

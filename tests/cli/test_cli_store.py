@@ -1,7 +1,10 @@
 """`decouple store`."""
 
+import json
+
 import pandas as pd
 import pytest
+from filelock import FileLock
 
 from decouple.claim.store import Identity, Store
 from decouple.cli import main
@@ -42,6 +45,21 @@ def test_verify_finds_damage(folder, capsys):
     table.write_text(table.read_text().replace("1.5", "2.5"))
     assert main(["store", "--store", str(folder), "verify"]) == 1
     assert "does not have the recorded sha256" in capsys.readouterr().out
+
+
+def test_prune_leaves_what_it_does_not_know_and_what_is_in_use(folder, capsys):
+    for name in ("used", "left"):
+        (folder / "scratch" / name).mkdir(parents=True)
+    (folder / "locks").mkdir()
+    (entry,) = Store(folder).entries()
+    manifest = json.loads((entry / "manifest.json").read_text())
+    manifest["identity"]["document"] = "somebody_elses"
+    (entry / "manifest.json").write_text(json.dumps(manifest))
+    with FileLock(folder / "locks" / "used.lock"):
+        assert main(["store", "--store", str(folder), "prune", "--yes"]) == 0
+    assert "in use: scratch/used" in capsys.readouterr().out
+    assert [path.name for path in (folder / "scratch").iterdir()] == ["used"]
+    assert list(Store(folder).entries()) == [entry]
 
 
 def test_prune_removes_only_when_told_to(folder, capsys):

@@ -24,6 +24,10 @@ from catalogue import MUTANTS, Mutant
 
 ROOT = Path(__file__).resolve().parents[2]
 REPORT = "reports/claims.json"
+TURNED = {"REFUTED", "VACUOUS", "INCONCLUSIVE"}
+"""Verdicts that a claim of record as SUPPORTED must not have; ERROR would only be a crash."""
+
+RED = ("FAILED", "ERROR")
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,19 +93,21 @@ def _try(mutant: Mutant, copy: Path) -> Outcome:
     path.write_text(source.replace(mutant.before, mutant.after), encoding="utf-8")
     result = _pytest(copy, mutant.caught_by)
     # Exit status 1 is "tests failed". Anything else (usage, no tests) has caught nothing.
-    caught = result.returncode == 1
-    words = _words(copy, mutant, result) if caught else f"exit status {result.returncode}"
+    caught, words = result.returncode == 1, f"exit status {result.returncode}"
+    if caught and mutant.by_verdict:
+        caught, words = _verdicts(copy, mutant)
+    elif caught:
+        words = next(line for line in result.stdout.splitlines() if line.startswith(RED))
     shutil.rmtree(copy)
     return Outcome(mutant, caught=caught, words=words, seconds=time.monotonic() - started)
 
 
-def _words(copy: Path, mutant: Mutant, result: subprocess.CompletedProcess[str]) -> str:
-    """The verdicts that turned, or the first test that failed."""
-    if mutant.by_verdict:
-        records = json.loads((copy / REPORT).read_text(encoding="utf-8"))["records"]
-        return ", ".join(f"{r['claim']} {r['verdict']}" for r in records)
-    failed = [line for line in result.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))]
-    return failed[0].partition(" - ")[0] if failed else "failed"
+def _verdicts(copy: Path, mutant: Mutant) -> tuple[bool, str]:
+    """Whether each claim named was judged and came out otherwise; a crash is no verdict."""
+    records = json.loads((copy / REPORT).read_text(encoding="utf-8"))["records"]
+    verdicts = [record["verdict"] for record in records]
+    caught = len(records) == len(mutant.caught_by) and set(verdicts) <= TURNED
+    return caught, ", ".join(f"{r['claim'].partition('/')[2]} {r['verdict']}" for r in records)
 
 
 def _copy_tree(copy: Path) -> None:
@@ -123,7 +129,7 @@ def _copy_tree(copy: Path) -> None:
 def _pytest(copy: Path, tests: Sequence[str]) -> subprocess.CompletedProcess[str]:
     # The copy comes first on the path, before the installed (editable) project.
     environment = os.environ | {"PYTHONPATH": str(copy), "CI": "true"}
-    options = ["-q", "-x", "--decouple-strict", "-p", "no:cacheprovider", "--benchmark-disable"]
+    options = ["-q", "-ra", "--decouple-strict", "-p", "no:cacheprovider", "--benchmark-disable"]
     return subprocess.run(
         [sys.executable, "-m", "pytest", *options, *tests],
         cwd=copy,

@@ -37,6 +37,7 @@ __all__ = [
     "data_fingerprint",
     "describe",
     "device",
+    "expected_cells",
     "group_size",
     "run",
     "with_corpus",
@@ -51,7 +52,7 @@ OWN_DATA: frozenset[str] = frozenset()
 SEEDS = {"smoke": 10, "short": 10, "published": 10}
 """How many seeds judge a preset."""
 
-CALIBRATION_SEEDS = {"smoke": range(1000, 1020)}
+CALIBRATION_SEEDS = {"smoke": range(1000, 1040)}
 """Seeds that the size of a preset was chosen on, by preset; they never judge."""
 
 LIBRARIES = ("torch", "numpy", "tokenizers", "tiktoken")
@@ -84,6 +85,31 @@ def with_corpus(
     if tokenizer_path is not None and config.tokenizer.kind == "gpt2":
         config = replace(config, tokenizer=replace(config.tokenizer, path=tokenizer_path))
     return config
+
+
+def expected_cells(config: RoutingCollapseConfig) -> dict[str, int]:
+    """Metric to the number of cells that a finished run has."""
+    measured, layers, experts = config.cycles + 1, config.model.n_layers, config.model.n_experts
+    cells = {
+        "router_entropy": measured * layers,
+        "usage": measured * layers * experts,
+        "slot_share": measured * layers * experts,
+        "usage_entropy": measured * layers,
+        "mutual_information": measured * layers,
+        "held_out_loss": measured,
+        "head_entropy": measured,
+        "output_entropy": measured,
+        "parameters": 1,
+    }
+    if config.cycles:
+        interventions = 5  # removal of the dominant, another, all; re-routing; the outlier batch
+        cells |= {
+            "training_loss": config.cycles,
+            "held_out_loss": measured + interventions,
+            "head_alignment": experts,
+            "recovery_loss": 2 * (1 + len(config.recovery_steps)),
+        }
+    return cells
 
 
 def data_fingerprint(config: RoutingCollapseConfig) -> str:

@@ -37,7 +37,7 @@ def prepare(config: RoutingCollapseConfig, scratch: Path) -> Data:
 
     Args:
         config: Configuration of the run.
-        scratch: Folder in which a trained tokenizer is kept for the next arm.
+        scratch: Folder in which a trained tokenizer is kept, should the run be taken up again.
     """
     text = load_corpus(config.corpus)
     tokenizer = build_tokenizer(config.tokenizer, text, cache=scratch / "tokenizers")

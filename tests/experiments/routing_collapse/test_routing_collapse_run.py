@@ -6,8 +6,17 @@ import pytest
 import torch
 
 from decouple.data import CorpusConfig, TokenizerConfig
-from decouple.experiments.routing_collapse import ARMS, RoutingCollapseConfig, run
-from decouple.experiments.routing_collapse.preparation import prepare, training_windows
+from decouple.experiments.routing_collapse import (
+    ARMS,
+    RoutingCollapseConfig,
+    expected_cells,
+    run,
+)
+from decouple.experiments.routing_collapse.preparation import (
+    initial_models,
+    prepare,
+    training_windows,
+)
 from decouple.models.moe_config import MoEConfig, parameter_count
 
 CONFIG = RoutingCollapseConfig(
@@ -47,6 +56,14 @@ def pick(table, metric, condition="trained", **coordinates):
     return found
 
 
+def test_each_seed_starts_from_a_model_of_its_own_and_always_the_same():
+    first, second, again = initial_models(CONFIG, 17, [0, 1, 0])
+    for name, value in first.named_parameters():
+        if value.std() > 0:  # LayerNorm starts the same for all
+            assert not torch.equal(value, dict(second.named_parameters())[name])
+        assert torch.equal(value, dict(again.named_parameters())[name])
+
+
 def test_the_table_is_tidy(tables):
     table, status = tables("published")
     assert list(table.columns) == COLUMNS
@@ -63,6 +80,7 @@ def test_the_table_is_tidy(tables):
 def test_every_cell_is_there(tables):
     table, _ = tables("published")
     cycles, layers, experts = 4, 2, 4
+    assert (table.groupby("metric").size() / len(SEEDS)).to_dict() == expected_cells(CONFIG)
     counts = table.groupby(["metric", "condition"]).size() / len(SEEDS)
     last = {"dominant_removed", "other_removed", "layer_removed", "dominant_rerouted"}
     assert counts.to_dict() == {
