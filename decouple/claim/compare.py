@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from decouple.claim.record import Record
+from decouple.claim.record import Record, rounded
 from decouple.claim.statistics import MINIMUM_SEEDS, summarise
 from decouple.claim.verdict import Verdict
 
@@ -98,10 +98,12 @@ def redefined(before: Record, after: Record) -> str:
         "band": lambda r: [r.band.get(name) for name in ("kind", "low", "high")],
         "arms": lambda r: r.arms,
         "controls": lambda r: [
-            (c["arms"], (c["separation"] or {}).get("margin")) for c in r.controls
+            [c["arms"], (c["separation"] or {}).get("margin")] for c in r.controls
         ],
     }
-    changed = [name for name, part in parts.items() if part(before) != part(after)]
+    changed = [
+        name for name, part in parts.items() if rounded(part(before)) != rounded(part(after))
+    ]
     return f"{', '.join(changed)} changed" if changed else ""
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from decouple.claim.compare import Comparison, Outcome, compare
-from decouple.claim.record import DOUBTS, Record
+from decouple.claim.record import DOUBTS, Record, rounded
 from decouple.claim.verdict import Verdict
 
 FORMAT = 1
@@ -101,14 +101,4 @@ def _of_record(record: Record) -> dict[str, Any]:
     """What the ledger keeps: numbers to eight digits, lest the last bits of a CPU be news."""
     kept = record.as_dict()
     kept.pop("command")
-    return {name: _rounded(value) for name, value in kept.items()} | {"command": ""}
-
-
-def _rounded(value: Any) -> Any:
-    if isinstance(value, float):
-        return float(f"{value:.8g}")
-    if isinstance(value, dict):
-        return {name: _rounded(item) for name, item in value.items()}
-    if isinstance(value, list):
-        return [_rounded(item) for item in value]
-    return value
+    return {name: rounded(value) for name, value in kept.items()} | {"command": ""}

@@ -172,6 +172,17 @@ def counts(verdicts: Sequence[str]) -> dict[str, int]:
     return {str(v): verdicts.count(str(v)) for v in Verdict if str(v) in verdicts}
 
 
+def rounded(value: Any) -> Any:
+    """The value with its floats to eight digits, which is what the ledger keeps of a number."""
+    if isinstance(value, float):
+        return float(f"{value:.8g}")
+    if isinstance(value, dict):
+        return {name: rounded(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [rounded(item) for item in value]
+    return value
+
+
 def _numbers(standing: Standing | None) -> dict[str, Any]:
     if standing is None:
         return {}

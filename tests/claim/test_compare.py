@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -9,6 +10,7 @@ from decouple.claim.compare import (
     compare,
     compare_records,
     compare_verdicts,
+    redefined,
 )
 from decouple.claim.verdict import Verdict
 
@@ -124,3 +126,16 @@ def test_a_number_that_is_none_still_compares(record_of, number):
     broken = record_of("ERROR", values={str(s): 0.9 if s else number for s in range(5)})
     for before, after in ((record_of(), broken), (broken, record_of()), (broken, broken)):
         assert compare_records(before, after).difference is None
+
+
+def test_a_claim_is_redefined_by_its_band_arms_or_controls_but_not_by_rounding(record_of):
+    band = {"kind": "at_least", "low": 1 / 3, "high": None, "words": "w", "because": "b"}
+    control = {"arms": "balanced", "verdict": "REFUTED", "separation": {"margin": 1 / 7}}
+    before = record_of(band={**band, "low": float(f"{1 / 3:.8g}")}, controls=[control])
+    after = record_of(band={**band, "because": "put otherwise"}, controls=[control])
+    assert redefined(before, after) == ""
+    assert redefined(before, replace(after, band={**band, "low": 0.3})) == "band changed"
+    assert redefined(before, replace(after, arms=["iid"])) == "arms changed"
+    assert redefined(before, replace(after, controls=[])) == "controls changed"
+    weaker = {**control, "separation": {"margin": 0.1}}
+    assert redefined(before, replace(after, controls=[weaker])) == "controls changed"
