@@ -20,7 +20,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from catalogue import MUTANTS, Mutant
+from catalogue import MUTANTS
+from mutant import Mutant
 
 ROOT = Path(__file__).resolve().parents[2]
 REPORT = "reports/claims.json"
@@ -128,7 +129,7 @@ def _copy_tree(copy: Path) -> None:
 
 def _pytest(copy: Path, tests: Sequence[str]) -> subprocess.CompletedProcess[str]:
     # The copy comes first on the path, before the installed (editable) project.
-    environment = os.environ | {"PYTHONPATH": str(copy), "CI": "true"}
+    environment = os.environ | {"PYTHONPATH": str(copy), "CI": "true", "MUTANT": "true"}
     options = ["-q", "-ra", "--decouple-strict", "-p", "no:cacheprovider", "--benchmark-disable"]
     return subprocess.run(
         [sys.executable, "-m", "pytest", *options, *tests],
