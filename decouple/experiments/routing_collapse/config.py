@@ -14,7 +14,7 @@ DEVICES = ("cpu", "cuda")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RoutingCollapseConfig:
-    """A mixture-of-experts language model trained through sequential update cycles.
+    """One run: a routed language model, the text it is trained on, and how.
 
     The defaults are the published run [doc: Training Protocol] where the document says, and ours
     where it is silent.
