@@ -6,6 +6,7 @@ A claim in `claims/test_<stem>.py` becomes one item for each tier that can speak
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shlex
@@ -349,16 +350,19 @@ def _existing(option: str, path: str | None, config: pytest.Config) -> str | Non
         return None
     full = config.invocation_params.dir / path
     if not path or not full.exists():
-        raise pytest.UsageError(f"--decouple-{option} must name what there is, got {path!r}")
+        raise pytest.UsageError(
+            f"--decouple-{option} must name an existing file or folder, got {path!r}"
+        )
     return str(full)
 
 
 def _progress(config: pytest.Config, group: Group) -> Progress | None:
-    if os.environ.get("CI") or not sys.__stderr__ or not sys.__stderr__.isatty():
-        return None
     capture = config.pluginmanager.getplugin("capturemanager")
+    uncaptured = capture.global_and_fixture_disabled if capture else contextlib.nullcontext
+    with uncaptured():  # while pytest captures, standard error is never a terminal
+        quiet = bool(os.environ.get("CI")) or not sys.stderr.isatty()
     worker = os.environ.get("PYTEST_XDIST_WORKER", "gw0")
-    return progress_bar(str(group), capture.global_and_fixture_disabled, int(worker[2:]))
+    return None if quiet else progress_bar(str(group), uncaptured, int(worker[2:]))
 
 
 def _explanation(record: Record, text: str) -> Iterator[str]:

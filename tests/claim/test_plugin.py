@@ -216,9 +216,18 @@ def test_seeds_are_a_number_or_a_list(suite, text, seeds):
         ("--decouple-seeds=", "--decouple-seeds must be *got ''"),
         ("--decouple-preset=large", "--decouple-preset must read TIER=NAME *smoke, gpu, got *"),
         ("--decouple-preset=published=x", "--decouple-preset must read TIER=NAME*got *"),
-        ("--decouple-corpus=none.txt", "--decouple-corpus must name what there is, got 'none.txt'"),
-        ("--decouple-tokenizer=none", "--decouple-tokenizer must name what there is, got 'none'"),
-        ("--decouple-reference=none", "--decouple-reference must name what there is, got 'none'"),
+        (
+            "--decouple-corpus=none.txt",
+            "--decouple-corpus must name an existing file or folder, got 'none.txt'",
+        ),
+        (
+            "--decouple-tokenizer=none",
+            "--decouple-tokenizer must name an existing file or folder, got 'none'",
+        ),
+        (
+            "--decouple-reference=none",
+            "--decouple-reference must name an existing file or folder, got 'none'",
+        ),
     ],
 )
 def test_a_bad_option_is_a_usage_error_that_names_it(suite, option, words):
