@@ -10,6 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "decouple"
+STEMS = sorted(path.stem.removeprefix("test_") for path in (ROOT / "claims").glob("test_*.py"))
 
 MAY_IMPORT = {
     "claim": {"claim"},
@@ -141,17 +142,19 @@ def test_collecting_the_claims_imports_no_torch():
         assert f"claims/test_routing_collapse.py::test_deepest_top_share[{tier}]" in out
 
 
-def test_an_experiment_is_described_and_fingerprinted_without_torch():
+@pytest.mark.parametrize("stem", STEMS)
+def test_an_experiment_is_described_and_fingerprinted_without_torch(stem):
     out = torch_free(
         "import json\n"
-        "import decouple.experiments.routing_collapse as experiment\n"
+        f"import decouple.experiments.{stem} as experiment\n"
         "from decouple.claim.fingerprint import code_fingerprint, library_versions\n"
         "config = experiment.PRESETS[experiment.TIERS['smoke']]()\n"
         "config = next(iter(experiment.ARMS.values()))(config)\n"
         "experiment.data_fingerprint(config), experiment.describe(config)\n"
         "experiment.device(config), experiment.group_size(config)\n"
+        "experiment.missing(config), experiment.expected_cells(config)\n"
         "library_versions(experiment.LIBRARIES)\n"
-        "print(json.dumps(code_fingerprint('decouple.experiments.routing_collapse')))\n"
+        "print(json.dumps(code_fingerprint(experiment.__name__)))\n"
         "assert 'torch' not in sys.modules"
     )
     assert len(json.loads(out)) == 16

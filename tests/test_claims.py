@@ -5,17 +5,18 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from decouple.claim.experiment import locate
 from decouple.claim.figures import Figure
 from decouple.claim.ledger import read_ledger
 from decouple.claim.load import load_claims
 from decouple.claim.published import load_table
 from decouple.claim.spec import split_arm
-from decouple.experiments import routing_collapse
 
 ROOT = Path(__file__).resolve().parents[1]
 TABLES = ROOT / "fixtures" / "published"
 FILES = sorted((ROOT / "claims").glob("test_*.py"))
 CLAIMS = [claim for file in FILES for claim in load_claims(file)]
+STEMS = [file.stem.removeprefix("test_") for file in FILES]
 
 
 def test_there_are_claims_and_each_id_stands_once():
@@ -32,16 +33,28 @@ def test_a_file_holds_the_claims_of_its_document_and_no_others(file):
 @pytest.mark.parametrize("claim", CLAIMS, ids=lambda claim: claim.id)
 def test_a_claim_names_arms_and_tables_that_there_are(claim):
     arms = [*claim.arms, *(arm for control in claim.controls for arm in control.arms)]
-    assert {split_arm(arm)[0] for arm in arms} <= set(routing_collapse.ARMS)
+    assert {split_arm(arm)[0] for arm in arms} <= set(locate(claim.stem).module.ARMS)
     for table in claim.source.tables:
         assert (TABLES / claim.stem / f"{table}.csv").is_file()
     assert claim.controls or claim.kind == "exact"
 
 
-def test_judging_and_calibration_seeds_never_meet():
-    for preset, seeds in routing_collapse.CALIBRATION_SEEDS.items():
-        judging = 2 * routing_collapse.SEEDS[preset]  # twice: controls with disjoint seeds
+@pytest.mark.parametrize("stem", STEMS)
+def test_judging_and_calibration_seeds_never_meet(stem):
+    experiment = locate(stem).module
+    assert set(experiment.CALIBRATION_SEEDS) <= set(experiment.PRESETS) == set(experiment.SEEDS)
+    for preset, seeds in experiment.CALIBRATION_SEEDS.items():
+        group = experiment.group_size(experiment.PRESETS[preset]())
+        judging = 2 * (experiment.SEEDS[preset] + group)  # twice: controls with disjoint seeds
         assert min(seeds) >= 1000 > judging
+
+
+@pytest.mark.parametrize("stem", STEMS)
+def test_an_experiment_names_a_preset_for_each_tier(stem):
+    experiment = locate(stem).module
+    assert stem == experiment.STEM
+    assert experiment.TIERS.keys() == {"smoke", "gpu"}
+    assert set(experiment.TIERS.values()) <= set(experiment.PRESETS)
 
 
 def test_no_record_outlives_its_claim():

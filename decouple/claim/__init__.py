@@ -12,7 +12,7 @@ from decouple.claim.bands import (
     trending,
     within,
 )
-from decouple.claim.evidence import MissingCellError, Run
+from decouple.claim.evidence import MissingCellError, Run, UndecidableError
 from decouple.claim.figures import Cells, Figure
 from decouple.claim.spec import Claim, Control, Source, claim, control, null
 from decouple.claim.verdict import Verdict
@@ -26,6 +26,7 @@ __all__ = [
     "MissingCellError",
     "Run",
     "Source",
+    "UndecidableError",
     "Verdict",
     "at_least",
     "at_most",

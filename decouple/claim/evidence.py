@@ -65,6 +65,13 @@ def check_complete(table: pd.DataFrame, expected: Mapping[str, int]) -> None:
         raise ValueError(f"evidence must hold every cell of the run, got {text}")
 
 
+class UndecidableError(ValueError):
+    """Raised by a predicate where a run cannot speak to the claim, with the reason.
+
+    The claim is INCONCLUSIVE then: a knob that never moved shows nothing about turning it.
+    """
+
+
 class Run:
     """The measurements of one arm and one seed, as a predicate sees them.
 

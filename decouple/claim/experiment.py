@@ -39,8 +39,16 @@ class Experiment(Protocol):
     def group_size(self, config: Any) -> int:
         """How many seeds are trained together; part of the configuration."""
 
-    def with_corpus(self, config: Any, corpus: str | None, tokenizer: str | None) -> Any:
-        """The configuration on a user's text file and tokenizer folder."""
+    def with_inputs(
+        self, config: Any, *, corpus: str | None, tokenizer: str | None, base: str | None
+    ) -> Any:
+        """The configuration on a user's text file, tokenizer folder and base model.
+
+        None keeps what the preset has; an experiment without a base model has no use for one.
+        """
+
+    def missing(self, config: Any) -> str | None:
+        """What a run needs that is not on this machine, and how to get it; None if all is here."""
 
     def device(self, config: Any) -> str:
         """`cpu` or `cuda`."""
@@ -61,9 +69,15 @@ class Experiment(Protocol):
         *,
         arm: str,
         scratch: Path,
+        shared: Path,
         progress: Progress | None = None,
     ) -> tuple[pd.DataFrame, dict[int, str]]:
-        """Train and measure; returns the tidy table and a status for each seed."""
+        """Train and measure; returns the tidy table and a status for each seed.
+
+        `scratch` is this group's own, for the state of an unfinished run; it goes when the run is
+        stored. `shared` is one folder for all runs of the document, in this process and others:
+        what lies there must be named by all that decides its content, and may vanish.
+        """
 
 
 class UnknownExperimentError(LookupError):
@@ -93,7 +107,13 @@ class Located:
         return str(wanted)
 
     def configure(
-        self, preset: str, arm: str, corpus: str | None = None, tokenizer: str | None = None
+        self,
+        preset: str,
+        arm: str,
+        *,
+        corpus: str | None = None,
+        tokenizer: str | None = None,
+        base: str | None = None,
     ) -> Any:
         """The full configuration of one arm of one preset.
 
@@ -104,8 +124,8 @@ class Located:
             known = ", ".join(self.module.ARMS)
             raise LookupError(f"{self.module.STEM}: arm must be one of {known}, got {arm!r}")
         config = self.module.PRESETS[preset]()
-        if corpus is not None or tokenizer is not None:
-            config = self.module.with_corpus(config, corpus, tokenizer)
+        if (corpus, tokenizer, base) != (None, None, None):
+            config = self.module.with_inputs(config, corpus=corpus, tokenizer=tokenizer, base=base)
         return self.module.ARMS[arm](config)
 
 

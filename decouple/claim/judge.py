@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 
 from decouple.claim.bands import Band
-from decouple.claim.evidence import Run
+from decouple.claim.evidence import Run, UndecidableError
 from decouple.claim.figures import Figure, Value
 from decouple.claim.runner import RunFailedError, UnrunError
 from decouple.claim.spec import Claim, Control, Tier, split_arm, view
@@ -124,6 +124,8 @@ def _stand(
         return Standing(verdict=Verdict.UNRUN, sentence=str(error))
     except RunFailedError as error:
         return Standing(verdict=Verdict.ERROR, sentence=str(error))
+    except UndecidableError as error:
+        return Standing(verdict=Verdict.INCONCLUSIVE, sentence=str(error))
     except Exception as error:  # a predicate is the user's code: any failure is an ERROR verdict
         return Standing(verdict=Verdict.ERROR, sentence=_words(error))
     return stand(values, band, exact=exact, levels=levels)

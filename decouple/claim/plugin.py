@@ -70,6 +70,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     add("--decouple-corpus", metavar="FILE", help="a UTF-8 text instead of the generated one")
     add("--decouple-tokenizer", metavar="DIR", help="folder with the GPT-2 tokenizer's files")
+    add(
+        "--decouple-base",
+        metavar="MODEL",
+        help="base model: stand-in:NAME, a folder with a checkpoint, or a hub id",
+    )
     add("--decouple-store", metavar="DIR", help="where runs are kept (reports/store)")
     add(
         "--decouple-reference",
@@ -188,7 +193,7 @@ class ClaimItem(pytest.Item):
     def _command(self) -> str:
         option = self.config.option
         words = ["pytest", self.nodeid]
-        for name in ("seeds", "corpus", "tokenizer"):
+        for name in ("seeds", "corpus", "tokenizer", "base"):
             value = getattr(option, f"decouple_{name}")
             words += [f"--decouple-{name}={value}"] if value else []
         words += [f"--decouple-preset={value}" for value in option.decouple_preset]
@@ -287,6 +292,7 @@ def _session(config: pytest.Config) -> JudgingSession:
         packages=tuple(config.getini("decouple_experiments")),
         corpus=_existing("corpus", option.decouple_corpus, config),
         tokenizer=_existing("tokenizer", option.decouple_tokenizer, config),
+        base=option.decouple_base,
         presets=_presets(option.decouple_preset),
         read_only=option.decouple_read_only,
     )

@@ -65,6 +65,8 @@ class Settings:
     "a text file instead of the preset's own corpus"
     tokenizer: str | None = None
     "a folder with a tokenizer's files"
+    base: str | None = None
+    "a base model: `stand-in:NAME`, a folder, or a hub id"
     presets: dict[str, str] = field(default_factory=dict)
     "tier to a preset other than the one that fills it"
     read_only: bool = False
@@ -115,7 +117,9 @@ class Runner:
     def config(self, stem: str, preset: str, arm: str) -> Any:
         """The configuration of one arm, on the corpus that was chosen."""
         chosen = self.settings
-        return self.experiment(stem).configure(preset, arm, chosen.corpus, chosen.tokenizer)
+        return self.experiment(stem).configure(
+            preset, arm, corpus=chosen.corpus, tokenizer=chosen.tokenizer, base=chosen.base
+        )
 
     def group(self, stem: str, preset: str, arm: str, seed: int) -> Group:
         """The group of seeds that this one is trained with."""
@@ -127,7 +131,7 @@ class Runner:
         """The identity of one run as it would be made here and now.
 
         Raises:
-            UnrunError: if the run needs a device that is not here.
+            UnrunError: if the run needs a device, weights or files that are not here.
         """
         cached = self._identities.get((group.stem, group.preset, group.arm, seed))
         if cached is not None:
@@ -137,6 +141,9 @@ class Runner:
         device = device_class(experiment.module.device(config))
         if device is None:
             raise UnrunError(f"preset {group.preset!r} needs a CUDA GPU, and there is none here")
+        missing = experiment.module.missing(config)
+        if missing is not None:
+            raise UnrunError(missing)
         identity = Identity(
             document=group.stem,
             preset=group.preset,
@@ -177,7 +184,7 @@ class Runner:
         try:
             identity = self.identity(group, seed)
         except UnrunError:
-            # No such device here: evidence made elsewhere may still be judged.
+            # It cannot be made here: evidence made elsewhere may still be judged.
             entry = self._reference(group, seed)
             if entry is None:
                 raise
@@ -245,6 +252,8 @@ class Runner:
         config = self.config(group.stem, group.preset, group.arm)
         scratch = self.store.root / "scratch" / key
         scratch.mkdir(parents=True, exist_ok=True)
+        shared = self.store.root / "shared" / group.stem
+        shared.mkdir(parents=True, exist_ok=True)
         started = time.monotonic()
         try:
             table, status = experiment.module.run(
@@ -252,6 +261,7 @@ class Runner:
                 group.seeds,
                 arm=group.arm,
                 scratch=scratch,
+                shared=shared,
                 progress=self._progress(group),
             )
             wall = time.monotonic() - started
@@ -293,6 +303,7 @@ class Runner:
             return None
         experiment = self.experiment(group.stem)
         config = self.config(group.stem, group.preset, group.arm)
+        absent = experiment.module.missing(config) is not None
         sought = Identity(
             document=group.stem,
             preset=group.preset,
@@ -301,15 +312,15 @@ class Runner:
             group=group.seeds,
             config=_plain(config),
             code="",
-            data=experiment.module.data_fingerprint(config),
+            # The digest of what is not here is not known: the configuration has to do.
+            data="" if absent else experiment.module.data_fingerprint(config),
             device="",
             libraries={},
         )
         if sought.key in self._entries:
             return self._entries[sought.key]
-        entries = [
-            read_entry(path) for path in self._reference_index.get(sought.experiment_key, ())
-        ]
+        wanted = sought.setup_key if absent else sought.experiment_key
+        entries = [read_entry(path) for path in self._reference_index.get(wanted, ())]
         if not entries:
             return None
         current = code_fingerprint(experiment.name)
@@ -342,7 +353,9 @@ def _index(references: Iterable[Path]) -> dict[str, list[Path]]:
         for path in Store(root, read_only=True).entries():
             try:
                 identity = json.loads((path / "manifest.json").read_text())["identity"]
-                index.setdefault(Identity(**identity).experiment_key, []).append(path)
+                found = Identity(**identity)
+                for key in (found.experiment_key, found.setup_key):
+                    index.setdefault(key, []).append(path)
             except (OSError, ValueError, KeyError, TypeError) as error:
                 raise DamagedEntryError(f"reference {path.name}: {error}") from error
     return index

@@ -6,9 +6,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
 from decouple.claim.compare import DOUBTFUL, UNCOMFORTABLE, Outcome, compare_records, redefined
 from decouple.claim.evidence import Run
+from decouple.claim.experiment import Experiment
 from decouple.claim.fingerprint import digest
 from decouple.claim.judge import judge_published, judge_runs
 from decouple.claim.ledger import read_ledger
@@ -132,6 +134,11 @@ class JudgingSession:
         shift = (max(seeds) // size + 1) * size
         return seeds, tuple(seed + shift for seed in seeds)
 
+    @staticmethod
+    def _own_data(module: Experiment, config: Any) -> bool:
+        """Whether the run reads the document's own data."""
+        return module.missing(config) is None and module.data_fingerprint(config) in module.OWN_DATA
+
     def _run(self, entry: Entry) -> Run:
         """The entry as predicates read it; claims share their runs."""
         if entry.path not in self._runs:
@@ -172,8 +179,8 @@ class JudgingSession:
             module = self.runner.experiment(claim.stem).module
             config = self.runner.config(claim.stem, preset, split_arm(claim.arms[0])[0])
             setting = Setting(preset=preset, **module.describe(config))
-            if claim.kind == "figure" and module.data_fingerprint(config) not in module.OWN_DATA:
-                raise UnrunError("a figure of the document's own text, which this corpus is not")
+            if claim.kind == "figure" and not self._own_data(module, config):
+                raise UnrunError("a figure of the document's own data, which are not at hand")
             seeds, following = self._seeds(claim.stem, preset)
             if max(seeds + following) >= FIRST_CALIBRATION_SEED:
                 raise ValueError(f"judging seeds must be below {FIRST_CALIBRATION_SEED}")

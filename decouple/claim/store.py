@@ -6,6 +6,7 @@
     <root>/damaged/      entries that failed verification, kept for a person to look at
     <root>/locks/        one lock file for each group of seeds being trained
     <root>/scratch/      checkpoints of runs that are not finished
+    <root>/shared/       what the runs of a document share, such as a trained start; may be deleted
 
 An entry's name ends in the digest of its identity: the configuration, arm, seed and group, and the
 fingerprints of code, data, device class and libraries. A folder appears by one rename, so a reader
@@ -84,7 +85,14 @@ class Identity:
     @property
     def experiment_key(self) -> str:
         """Digest of what was run, whatever the code, device and libraries it was run with."""
-        kept = ("document", "preset", "arm", "seed", "config", "data")
+        return self._digest_of("document", "preset", "arm", "seed", "config", "data")
+
+    @property
+    def setup_key(self) -> str:
+        """Digest of what was run, the data known only by what the configuration says of them."""
+        return self._digest_of("document", "preset", "arm", "seed", "config")
+
+    def _digest_of(self, *kept: str) -> str:
         return digest({name: value for name, value in self.as_dict().items() if name in kept})
 
 

@@ -29,6 +29,7 @@ def add_rehearse(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     command.add_argument("--tier", choices=("smoke", "gpu"), default="smoke")
     command.add_argument("--size", type=int, help="seeds of a judgement (default: the preset's)")
     command.add_argument("--corpus", metavar="FILE", help="a text instead of the generated one")
+    command.add_argument("--base", metavar="MODEL", help="stand-in:NAME, a folder, or a hub id")
     command.add_argument("--store", type=Path, default=Path("reports/store"))
     command.add_argument("--claims", type=Path, default=Path("claims"))
     command.set_defaults(run=_rehearse)
@@ -36,7 +37,10 @@ def add_rehearse(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def _rehearse(parsed: argparse.Namespace) -> int:
     runner = Runner(
-        Store(parsed.store), Settings(corpus=parsed.corpus), session="rehearse", progress=_progress
+        Store(parsed.store),
+        Settings(corpus=parsed.corpus, base=parsed.base),
+        session="rehearse",
+        progress=_progress,
     )
     preset = runner.preset(parsed.stem, parsed.tier)
     module = runner.experiment(parsed.stem).module
@@ -59,8 +63,8 @@ def _rehearse(parsed: argparse.Namespace) -> int:
             return {seed: as_run(entry) for seed, entry in found.items()}
 
         judged = judge_runs(claim, parsed.tier, fetch, seeds=seeds, next_seeds=following)
-        if judged.verdict is Verdict.ERROR:
-            print(f"{claim.name}: ERROR {judged.reason}")
+        if judged.standing is None or len(judged.standing.values) < size:
+            print(f"WEAK   {claim.name}: {judged.verdict} {judged.reason}")
             weak += 1
             continue
         shares = rehearse(judged, claim.bands[parsed.tier], size)

@@ -23,12 +23,13 @@ def add_run(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     command.add_argument("--seeds", type=int, help="how many seeds (default: the preset's)")
     command.add_argument("--corpus", metavar="FILE", help="a text instead of the generated one")
     command.add_argument("--tokenizer", metavar="DIR", help="folder with GPT-2's tokenizer files")
+    command.add_argument("--base", metavar="MODEL", help="stand-in:NAME, a folder, or a hub id")
     command.add_argument("--store", type=Path, default=Path("reports/store"))
     command.set_defaults(run=_run)
 
 
 def _run(parsed: argparse.Namespace) -> int:
-    settings = Settings(corpus=parsed.corpus, tokenizer=parsed.tokenizer)
+    settings = Settings(corpus=parsed.corpus, tokenizer=parsed.tokenizer, base=parsed.base)
     runner = Runner(Store(parsed.store), settings, session="run", progress=_progress)
     experiment = runner.experiment(parsed.stem)
     preset = experiment.preset("", parsed.preset)

@@ -165,7 +165,7 @@ def test_gpu_claims_skip_with_a_reason_where_there_is_no_gpu(suite):
 
 def test_a_figure_of_the_document_is_judged_on_its_own_text_only(suite):
     result = suite.run("-m", "smoke", "-k", "figure", "-rs")
-    result.stdout.fnmatch_lines(["SKIPPED*a figure of the document's own text*"])
+    result.stdout.fnmatch_lines(["SKIPPED*a figure of the document's own data*"])
     result = suite.run("-m", "smoke", "-k", "figure", "--decouple-preset", "smoke=own")
     result.assert_outcomes(passed=1)
     assert suite.records()["toy/figure", "smoke"].setting.preset == "own"

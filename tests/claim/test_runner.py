@@ -182,6 +182,35 @@ def test_reference_evidence_stands_in_for_a_device_that_is_not_here(toy, monkeyp
     assert runner.fetch("toy", "large", "published", [0])[0].manifest["reference"]
 
 
+MISSING = "the base model is not on this machine: fetch it"
+
+
+def test_a_run_whose_weights_are_not_here_says_how_to_get_them(toy, monkeypatch):
+    monkeypatch.setenv("TOY_MISSING", MISSING)
+    with pytest.raises(UnrunError, match=MISSING):
+        toy.runner().fetch("toy", "small", "published", [0])
+    assert toy.trainings() == []
+
+
+def test_reference_evidence_stands_in_for_weights_that_are_not_here(toy, elsewhere, monkeypatch):
+    monkeypatch.setenv("TOY_MISSING", MISSING)
+    runner = toy.runner(references=[elsewhere])
+    assert runner.fetch("toy", "small", "published", [0])[0].manifest["reference"]
+    with pytest.raises(UnrunError, match=MISSING):
+        toy.runner(references=[elsewhere], base="other").fetch("toy", "small", "published", [0])
+
+
+def test_a_base_model_is_handed_to_the_experiment(toy):
+    entry = toy.runner(base="stand-in:small").fetch("toy", "small", "published", [0])[0]
+    assert entry.manifest["identity"]["config"]["base"] == "stand-in:small"
+    assert entry.manifest["described"]["base_model"] == "stand-in:small"
+
+
+def test_runs_of_a_document_share_a_folder_that_outlives_them(toy):
+    toy.runner().fetch("toy", "small", "published", [0])
+    assert (toy.store_folder / "shared" / "toy").is_dir()
+
+
 def test_damaged_reference_evidence_is_an_error(toy, elsewhere):
     victim = next(elsewhere.glob("toy/small/published/seed-0000-*"))
     (victim / "manifest.json").write_text("{}")

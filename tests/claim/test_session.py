@@ -80,7 +80,7 @@ def test_a_figure_is_judged_on_the_documents_own_text_only(session, claim_of):
     claim = claim_of(kind="figure")
     record = session.judge(claim, "smoke", "")
     assert record.verdict == "UNRUN"
-    assert record.reason == "a figure of the document's own text, which this corpus is not"
+    assert record.reason == "a figure of the document's own data, which are not at hand"
 
 
 def test_published_tables_judge_and_their_absence_is_an_error(session, toy, claim_of):

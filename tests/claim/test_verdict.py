@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from decouple.claim.bands import at_least, at_most, ordered, within
+from decouple.claim.evidence import UndecidableError
 from decouple.claim.figures import Figure
 from decouple.claim.judge import judge_published, judge_runs, measured
 from decouple.claim.runner import RunFailedError, UnrunError
@@ -295,6 +296,8 @@ def test_a_claim_is_supported_if_its_control_is_refuted(claim_of):
         ({"published": 0.9, "balanced": UnrunError("absent")}, Verdict.UNRUN),
         ({"published": 0.9, "balanced": KeyError("no such cell")}, Verdict.ERROR),
         ({"published": 0.9, "balanced": math.nan}, Verdict.ERROR),
+        ({"published": 0.9, "balanced": UndecidableError("stuck")}, Verdict.INCONCLUSIVE),
+        ({"published": UndecidableError("stuck"), "balanced": 0.2}, Verdict.INCONCLUSIVE),
         ({"published": UnrunError("absent"), "balanced": 0.2}, Verdict.UNRUN),
         ({"published": RunFailedError("broke"), "balanced": 0.2}, Verdict.ERROR),
         ({"published": KeyError("no such cell"), "balanced": 0.2}, Verdict.ERROR),
@@ -303,6 +306,15 @@ def test_a_claim_is_supported_if_its_control_is_refuted(claim_of):
 )
 def test_what_controls_and_failures_make_of_a_claim(claim_of, numbers, verdict):
     assert judged(plain(claim_of), numbers).verdict is verdict
+
+
+def test_a_predicate_may_say_why_a_run_cannot_speak_to_the_claim(claim_of):
+    def share(run, *_):
+        raise UndecidableError("the regulariser never left its floor")
+
+    found = judged(claim_of(predicate=share), {"published": 0.9, "balanced": 0.2})
+    assert found.verdict is Verdict.INCONCLUSIVE
+    assert found.reason == "the regulariser never left its floor"
 
 
 def test_a_margin_separates_a_control_in_doubt(claim_of):

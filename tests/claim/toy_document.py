@@ -26,6 +26,7 @@ class ToyConfig:
     corpus: str = "toy text"
     device: str = "cpu"
     trouble: str = ""
+    base: str = "none"
 
 
 PRESETS = {
@@ -55,7 +56,8 @@ def group_size(config):
     return config.group
 
 
-def with_corpus(config, corpus, tokenizer):
+def with_inputs(config, *, corpus, tokenizer, base):
+    config = replace(config, base=config.base if base is None else base)
     return replace(config, corpus=config.corpus if corpus is None else Path(corpus).name)
 
 
@@ -68,14 +70,21 @@ def expected_cells(config):
 
 
 def data_fingerprint(config):
+    assert missing(config) is None, "the digest of what is not here"
     return config.corpus
 
 
 def describe(config):
-    return {"base_model": "none", "corpus": config.corpus, "tokenizer": "letters"}
+    return {"base_model": config.base, "corpus": config.corpus, "tokenizer": "letters"}
 
 
-def run(config, seeds, *, arm, scratch, progress=None):
+def missing(config):
+    return os.environ.get("TOY_MISSING")
+
+
+def run(config, seeds, *, arm, scratch, shared, progress=None):
+    assert scratch.is_dir()
+    assert shared.parts[-2:] == ("shared", STEM)
     with Path(os.environ["TOY_LOG"]).open("a", encoding="utf-8") as log:
         log.write(f"{arm} {seeds[0]}-{seeds[-1]}\n")
     time.sleep(float(os.environ.get("TOY_SECONDS", "0")))

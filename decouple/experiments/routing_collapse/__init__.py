@@ -39,8 +39,9 @@ __all__ = [
     "device",
     "expected_cells",
     "group_size",
+    "missing",
     "run",
-    "with_corpus",
+    "with_inputs",
 ]
 
 STEM = "routing_collapse"
@@ -69,22 +70,32 @@ def device(config: RoutingCollapseConfig) -> Literal["cpu", "cuda"]:
     return config.device
 
 
-def with_corpus(
-    config: RoutingCollapseConfig, corpus_path: str | None, tokenizer_path: str | None
+def with_inputs(
+    config: RoutingCollapseConfig,
+    *,
+    corpus: str | None,
+    tokenizer: str | None,
+    base: str | None,
 ) -> RoutingCollapseConfig:
     """Replace the text by a file of the user's, and say where GPT-2's vocabulary lies.
 
     Args:
         config: Configuration to change.
-        corpus_path: UTF-8 text file; None keeps the text.
-        tokenizer_path: Folder with the files of GPT-2's vocabulary; None keeps the place, and a
+        corpus: UTF-8 text file; None keeps the text.
+        tokenizer: Folder with the files of GPT-2's vocabulary; None keeps the place, and a
             configuration that trains its own tokenizer has no use for it.
+        base: Of no use here: training starts from random weights.
     """
-    if corpus_path is not None:
-        config = replace(config, corpus=replace(config.corpus, path=corpus_path))
-    if tokenizer_path is not None and config.tokenizer.kind == "gpt2":
-        config = replace(config, tokenizer=replace(config.tokenizer, path=tokenizer_path))
+    if corpus is not None:
+        config = replace(config, corpus=replace(config.corpus, path=corpus))
+    if tokenizer is not None and config.tokenizer.kind == "gpt2":
+        config = replace(config, tokenizer=replace(config.tokenizer, path=tokenizer))
     return config
+
+
+def missing(config: RoutingCollapseConfig) -> str | None:
+    """Nothing: the text is generated or there, and tiktoken gets GPT-2's vocabulary by itself."""
+    return None
 
 
 def expected_cells(config: RoutingCollapseConfig) -> dict[str, int]:
@@ -138,6 +149,7 @@ def run(
     *,
     arm: str,
     scratch: Path,
+    shared: Path,
     progress: Callable[[int, int, str], None] | None = None,
 ) -> tuple[pd.DataFrame, dict[int, str]]:
     """Train and measure one arm.
@@ -146,7 +158,8 @@ def run(
         config: Configuration of the arm, that is `ARMS[arm](preset)`.
         seeds: Replicates; trained together in groups of `config.group`.
         arm: Name of the arm, recorded in the table.
-        scratch: Folder for caches and for the state of unfinished runs.
+        scratch: Folder for the state of an unfinished run.
+        shared: Folder in which trained tokenizers are kept for all runs.
         progress: Called with steps done, steps in all and a note.
 
     Returns:
@@ -155,4 +168,4 @@ def run(
     """
     from decouple.experiments.routing_collapse.runner import run_arm  # noqa: PLC0415
 
-    return run_arm(config, seeds, arm=arm, scratch=scratch, progress=progress)
+    return run_arm(config, seeds, arm=arm, scratch=scratch, shared=shared, progress=progress)

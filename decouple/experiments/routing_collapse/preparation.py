@@ -32,15 +32,15 @@ class Data(NamedTuple):
     """(held_out_windows, context + 1)."""
 
 
-def prepare(config: RoutingCollapseConfig, scratch: Path) -> Data:
+def prepare(config: RoutingCollapseConfig, shared: Path) -> Data:
     """Load the text and cut its tokens into training chunks and held-out windows.
 
     Args:
         config: Configuration of the run.
-        scratch: Folder in which a trained tokenizer is kept, should the run be taken up again.
+        shared: Folder in which a trained tokenizer is kept for all runs that read the same text.
     """
     text = load_corpus(config.corpus)
-    tokenizer = build_tokenizer(config.tokenizer, text, cache=scratch / "tokenizers")
+    tokenizer = build_tokenizer(config.tokenizer, text, cache=shared / "tokenizers")
     chunks = split_chunks(
         tokenizer.encode(text),
         n_chunks=max(config.cycles, 1),

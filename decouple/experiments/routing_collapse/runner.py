@@ -48,6 +48,7 @@ def run_arm(
     *,
     arm: str,
     scratch: Path,
+    shared: Path,
     progress: Progress | None = None,
 ) -> tuple[pd.DataFrame, dict[int, str]]:
     """Train and measure one arm; see `decouple.experiments.routing_collapse.run`.
@@ -65,7 +66,7 @@ def run_arm(
     rows: list[Row] = []
     status: dict[int, str] = {}
     with cpu_numerics(config.threads):
-        data = prepare(config, scratch)
+        data = prepare(config, shared)
         for index, group in enumerate(groups):
             report = _shared_progress(progress, config, index, len(groups))
             group_rows, group_status = _run_group(config, data, group, scratch, report)

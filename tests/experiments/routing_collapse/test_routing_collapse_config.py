@@ -107,10 +107,13 @@ def test_every_field_says_what_it_is(configuration):
 def test_a_users_text_takes_the_place_of_the_generated_one(tmp_path):
     (tmp_path / "book.txt").write_text("It was a dark and stormy night. " * 50)
     path = str(tmp_path / "book.txt")
-    changed = routing_collapse.with_corpus(CONFIG, path, None)
+    changed = routing_collapse.with_inputs(CONFIG, corpus=path, tokenizer=None, base=None)
     assert changed.corpus.path == path
     assert replace(changed, corpus=CONFIG.corpus) == CONFIG
-    assert routing_collapse.with_corpus(CONFIG, None, None) == CONFIG
+    assert (
+        routing_collapse.with_inputs(CONFIG, corpus=None, tokenizer=None, base="stand-in:smoke")
+        == CONFIG
+    )
     assert routing_collapse.data_fingerprint(changed) != routing_collapse.data_fingerprint(CONFIG)
     description = routing_collapse.describe(changed)
     assert set(description) == {"base_model", "corpus", "tokenizer"}
@@ -119,9 +122,11 @@ def test_a_users_text_takes_the_place_of_the_generated_one(tmp_path):
 
 def test_only_gpt2s_tokenizer_takes_a_path():
     published = routing_collapse.PRESETS["published"]()
-    changed = routing_collapse.with_corpus(published, None, "folder")
+    changed = routing_collapse.with_inputs(published, corpus=None, tokenizer="folder", base=None)
     assert changed.tokenizer.path == "folder"
-    assert routing_collapse.with_corpus(CONFIG, None, "folder") == CONFIG
+    assert (
+        routing_collapse.with_inputs(CONFIG, corpus=None, tokenizer="folder", base=None) == CONFIG
+    )
 
 
 def test_the_data_fingerprint_sees_the_tokenizer_but_not_the_training():

@@ -43,7 +43,7 @@ def tables(tmp_path_factory):
 
     def get(arm, config=CONFIG):
         if arm not in made:
-            made[arm] = run(ARMS[arm](config), SEEDS, arm=arm, scratch=folder)
+            made[arm] = run(ARMS[arm](config), SEEDS, arm=arm, scratch=folder, shared=folder)
         return made[arm]
 
     return get
@@ -134,13 +134,13 @@ def test_recovery_starts_where_the_interventions_left_the_model(tables):
 
 
 def test_the_same_seeds_give_the_same_bits(tables, tmp_path):
-    again, _ = run(CONFIG, SEEDS, arm="published", scratch=tmp_path)
+    again, _ = run(CONFIG, SEEDS, arm="published", scratch=tmp_path, shared=tmp_path)
     pd.testing.assert_frame_equal(again, tables("published")[0], check_exact=True)
 
 
 def test_a_seed_alone_is_the_seed_in_a_group(tables, tmp_path):
     table, _ = tables("published")
-    alone, _ = run(CONFIG, [1001], arm="published", scratch=tmp_path)
+    alone, _ = run(CONFIG, [1001], arm="published", scratch=tmp_path, shared=tmp_path)
     grouped = table[table.seed == 1001].reset_index(drop=True)
     pd.testing.assert_frame_equal(alone, grouped, rtol=1e-2, atol=1e-4)
 
@@ -216,9 +216,9 @@ def test_a_killed_run_ends_with_the_same_table(tables, tmp_path, at):
             raise KilledError
 
     with pytest.raises(KilledError):
-        run(CONFIG, SEEDS, arm="published", scratch=tmp_path, progress=kill)
+        run(CONFIG, SEEDS, arm="published", scratch=tmp_path, shared=tmp_path, progress=kill)
     assert list(tmp_path.glob("*.pt"))
-    resumed, _ = run(CONFIG, SEEDS, arm="published", scratch=tmp_path)
+    resumed, _ = run(CONFIG, SEEDS, arm="published", scratch=tmp_path, shared=tmp_path)
     pd.testing.assert_frame_equal(resumed, tables("published")[0], check_exact=True)
     assert not list(tmp_path.glob("*.pt"))
 
@@ -229,16 +229,23 @@ def test_a_killed_run_is_not_taken_up_by_another(tmp_path):
             raise KilledError
 
     with pytest.raises(KilledError):
-        run(CONFIG, [1000], arm="published", scratch=tmp_path, progress=kill)
+        run(CONFIG, [1000], arm="published", scratch=tmp_path, shared=tmp_path, progress=kill)
     seen = []
     for config, seeds in ((replace(CONFIG, learning_rate=0.02), [1000]), (CONFIG, [1003])):
-        run(config, seeds, arm="other", scratch=tmp_path, progress=lambda *c: seen.append(c[0]))
+        run(
+            config,
+            seeds,
+            arm="other",
+            scratch=tmp_path,
+            shared=tmp_path,
+            progress=lambda *c: seen.append(c[0]),
+        )
     assert seen.count(1) == 2  # both began at the beginning
 
 
 def test_divergence_is_a_status_and_keeps_the_rows_before_it(tmp_path):
     config = replace(CONFIG, learning_rate=1e38)
-    table, status = run(config, [1000, 1001], arm="published", scratch=tmp_path)
+    table, status = run(config, [1000, 1001], arm="published", scratch=tmp_path, shared=tmp_path)
     for text in status.values():
         assert text.startswith("diverged at step ")
         assert text.split(": ")[1] in ("loss is nan", "loss is inf", "a parameter is not finite")
@@ -249,10 +256,16 @@ def test_divergence_is_a_status_and_keeps_the_rows_before_it(tmp_path):
 @pytest.mark.parametrize("seeds", [[], [-1], [3, 3]])
 def test_impossible_seeds_are_refused(tmp_path, seeds):
     with pytest.raises(ValueError, match="seeds must be distinct numbers from 0 up, at least one"):
-        run(CONFIG, seeds, arm="published", scratch=tmp_path)
+        run(CONFIG, seeds, arm="published", scratch=tmp_path, shared=tmp_path)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_a_missing_gpu_is_named(tmp_path):
     with pytest.raises(RuntimeError, match="device='cuda' is configured, but torch finds no CUDA"):
-        run(replace(CONFIG, device="cuda"), [1000], arm="published", scratch=tmp_path)
+        run(
+            replace(CONFIG, device="cuda"),
+            [1000],
+            arm="published",
+            scratch=tmp_path,
+            shared=tmp_path,
+        )
