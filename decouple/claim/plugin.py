@@ -19,6 +19,7 @@ from typing import Any
 
 import pytest
 
+from decouple.claim.compare import Outcome
 from decouple.claim.experiment import DEFAULT_PACKAGES, Progress
 from decouple.claim.progress import progress_bar
 from decouple.claim.record import Record
@@ -90,6 +91,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="a weakened claim fails, and so does a selected claim that was not judged",
     )
     add("--decouple-no-ledger", action="store_true", help="the plain verdict decides")
+    add(
+        "--decouple-baseline",
+        metavar="FILE",
+        help="compare with this JSON report of an earlier run in place of the ledger",
+    )
+    add(
+        "--decouple-fail-on",
+        metavar="OUTCOMES",
+        help=f"what fails, comma-separated, of: {', '.join(Outcome)} "
+        "(broken, and repaired too when it is the ledger that is compared with)",
+    )
     add("--decouple-report", metavar="DIR", default="reports", help="where the report goes")
     parser.addini("decouple_experiments", "packages with experiments", "args", DEFAULT_PACKAGES)
     parser.addini("decouple_fixtures", "published tables and ledger", default="fixtures")
@@ -315,9 +327,11 @@ def _session(config: pytest.Config) -> JudgingSession:
             seeds=_seeds(option.decouple_seeds),
             strict=option.decouple_strict,
             use_ledger=not option.decouple_no_ledger,
+            baseline=_baseline(config),
+            fail_on=_outcomes(option.decouple_fail_on),
         )
     except ValueError as error:
-        raise pytest.UsageError(f"ledger: {error}") from error
+        raise pytest.UsageError(f"ledger or baseline: {error}") from error
     session.notes = notes
     return session
 
@@ -360,6 +374,27 @@ def _existing(option: str, path: str | None, config: pytest.Config) -> str | Non
             f"--decouple-{option} must name an existing file or folder, got {path!r}"
         )
     return str(full)
+
+
+def _baseline(config: pytest.Config) -> Path | None:
+    baseline = config.option.decouple_baseline
+    if baseline is None:
+        return None
+    if config.option.decouple_no_ledger:
+        raise pytest.UsageError("--decouple-baseline cannot be combined with --decouple-no-ledger")
+    return Path(config.invocation_params.dir, baseline)
+
+
+def _outcomes(text: str | None) -> frozenset[Outcome] | None:
+    if text is None:
+        return None
+    try:
+        return frozenset(Outcome(word.strip()) for word in text.split(","))
+    except ValueError as error:
+        known = ", ".join(Outcome)
+        raise pytest.UsageError(
+            f"--decouple-fail-on must name outcomes of {known}: {error}"
+        ) from None
 
 
 def _progress(config: pytest.Config, group: Group) -> Progress | None:

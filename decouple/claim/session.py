@@ -16,6 +16,7 @@ from decouple.claim.judge import judge_published, judge_runs
 from decouple.claim.ledger import read_ledger
 from decouple.claim.published import load_tables
 from decouple.claim.record import DOUBTS, Provenance, Record, Setting, make_record
+from decouple.claim.report import read_report
 from decouple.claim.runner import Group, Runner, UnrunError, as_run
 from decouple.claim.spec import Claim, Tier, split_arm
 from decouple.claim.store import Entry
@@ -50,6 +51,9 @@ class JudgingSession:
     strict: bool = False
     "doubts fail, and so does a claim that was not judged"
     ledger: dict[tuple[str, ...], Record] = field(default_factory=dict)
+    "what is compared with: the committed records, or those of a baseline"
+    fail_on: frozenset[Outcome] = UNCOMFORTABLE
+    "outcomes of that comparison that fail"
     notes: list[str] = field(default_factory=list)
     "what the store had to say since the last record"
     _runs: dict[Path, Run] = field(default_factory=dict, repr=False)
@@ -63,11 +67,37 @@ class JudgingSession:
         seeds: tuple[int, ...] | None = None,
         strict: bool = False,
         use_ledger: bool = True,
+        baseline: Path | None = None,
+        fail_on: frozenset[Outcome] | None = None,
     ) -> JudgingSession:
-        """A session that compares with the committed ledger, unless asked not to."""
-        records = read_ledger(fixtures / "ledger") if use_ledger else []
-        ledger = {record.key: record for record in records}
-        return cls(runner=runner, fixtures=fixtures, seeds=seeds, strict=strict, ledger=ledger)
+        """A session that compares with the committed ledger, unless asked not to.
+
+        Args:
+            runner: provides the runs.
+            fixtures: holds the published tables and the ledger.
+            seeds: the replicates.
+            strict: doubts fail.
+            use_ledger: False lets the plain verdict decide.
+            baseline: a JSON report to compare with in place of the ledger.
+            fail_on: outcomes that fail; by default a flip either way from the ledger, and what is
+                broken since the baseline.
+
+        Raises:
+            ReportError: if the baseline is no report: its absence is not a pass.
+        """
+        if baseline is not None:
+            records = read_report(baseline).records
+            fail_on = frozenset({Outcome.BROKEN}) if fail_on is None else fail_on
+        else:
+            records = read_ledger(fixtures / "ledger") if use_ledger else []
+        return cls(
+            runner=runner,
+            fixtures=fixtures,
+            seeds=seeds,
+            strict=strict,
+            ledger={record.key: record for record in records},
+            fail_on=UNCOMFORTABLE if fail_on is None else fail_on,
+        )
 
     def judge(self, claim: Claim, tier: Tier, command: str) -> Record:
         """Judge one claim on one tier."""
@@ -92,7 +122,7 @@ class JudgingSession:
             return Fate.FAIL, f"{changes} since it was recorded: the record is of another claim"
         comparison = compare_records(before, record)
         changed = f"{comparison}; {record.reason}"
-        if comparison.outcome in UNCOMFORTABLE or verdict is Verdict.ERROR:
+        if comparison.outcome in self.fail_on or verdict is Verdict.ERROR:
             return Fate.FAIL, changed
         if comparison.outcome in DOUBTFUL:
             return (Fate.FAIL if self.strict else Fate.WEAKENED), changed

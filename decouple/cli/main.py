@@ -11,10 +11,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from decouple.claim.compare import Outcome, compare
 from decouple.claim.ledger import propose, read_ledger, write_ledger
 from decouple.claim.report import read_report
 from decouple.claim.runner import RunFailedError, UnrunError
+from decouple.cli.compare import add_compare
 from decouple.cli.rehearse import add_rehearse
 from decouple.cli.run import add_run
 from decouple.cli.store import add_store
@@ -31,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_ledger(commands)
     add_store(commands)
-    _add_compare(commands)
+    add_compare(commands)
     _add_report(commands)
     add_rehearse(commands)
     add_run(commands)
@@ -73,40 +73,6 @@ def _ledger(parsed: argparse.Namespace) -> int:
     write_ledger(parsed.ledger, ledger, changes)
     print(f"{len(changes)} change(s) written to {parsed.ledger}")
     return 0
-
-
-def _add_compare(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    command = commands.add_parser(
-        "compare",
-        help="compare two saved reports claim by claim",
-        epilog="example: decouple compare before.json after.json --fail-on broken,weakened",
-    )
-    command.add_argument("before", type=Path)
-    command.add_argument("after", type=Path)
-    command.add_argument(
-        "--fail-on",
-        default=str(Outcome.BROKEN),
-        metavar="OUTCOMES",
-        help=f"comma-separated, of: {', '.join(Outcome)} (default: broken)",
-    )
-    command.set_defaults(run=_compare)
-
-
-def _compare(parsed: argparse.Namespace) -> int:
-    try:
-        fatal = {Outcome(word.strip()) for word in parsed.fail_on.split(",")}
-    except ValueError as error:
-        raise ValueError(f"--fail-on must name outcomes of {', '.join(Outcome)}: {error}") from None
-    before, after = read_report(parsed.before), read_report(parsed.after)
-    comparisons = compare(before.records, after.records)
-    for comparison in comparisons:
-        if comparison.outcome is not Outcome.HELD:
-            print(comparison)
-    for outcome in Outcome:
-        number = sum(comparison.outcome is outcome for comparison in comparisons)
-        if number:
-            print(f"{outcome}: {number}")
-    return 1 if any(comparison.outcome in fatal for comparison in comparisons) else 0
 
 
 def _add_report(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -146,7 +146,7 @@ def test_a_broken_ledger_is_a_usage_error_that_names_the_file(suite):
     (suite.ledger / "toy.json").write_text('{"format": 1}')
     result = suite.run()
     assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines(["*ledger: toy.json: *records*"])
+    result.stderr.fnmatch_lines(["*ledger or baseline: toy.json: *records*"])
 
 
 def test_gpu_claims_skip_with_a_reason_where_there_is_no_gpu(suite):

@@ -1,0 +1,104 @@
+"""Comparing two revisions of a small project of its own: what broke, and what was run again."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from decouple.cli import main
+
+HERE = Path(__file__).parent
+TOY = HERE.parent / "claim"
+HOLDS = "toy/holds"
+NAMES = "test_holds or test_fails or test_figure"
+
+
+def git(*arguments):
+    options = ["-c", "user.name=a", "-c", "user.email=a@b", "-c", "commit.gpgsign=false"]
+    subprocess.run(["git", *options, *arguments], check=True, capture_output=True)
+
+
+def commit(words):
+    git("add", "-A")
+    git("commit", "-qm", words)
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """A repository with the toy's claims, committed once, that is the current folder."""
+    folder = tmp_path / "project"
+    (folder / "papers").mkdir(parents=True)
+    (folder / "papers" / "__init__.py").touch()
+    shutil.copy(TOY / "toy_document.py", folder / "papers" / "toy.py")
+    (folder / "claims").mkdir()
+    shutil.copy(TOY / "toy_claims.py", folder / "claims" / "test_toy.py")
+    (folder / "conftest.py").write_text('pytest_plugins = ["decouple.claim.plugin"]\n')
+    (folder / "pytest.ini").write_text(
+        "[pytest]\npythonpath = .\ndecouple_experiments = papers\naddopts = -p no:cacheprovider\n"
+    )
+    (folder / ".gitignore").write_text("reports\n__pycache__\n")
+    for name in ("PYTEST_XDIST_WORKER", "PYTEST_XDIST_TESTRUNUID", "PYTEST_ADDOPTS"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+    monkeypatch.setenv("TOY_LOG", str(tmp_path / "trainings.log"))
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    monkeypatch.chdir(folder)
+    git("init", "-q")
+    commit("first")
+    return folder
+
+
+def trainings(project):
+    return (project.parent / "trainings.log").read_text().splitlines()
+
+
+def rewrite(project, before, after):
+    source = project / "papers" / "toy.py"
+    assert source.read_text().count(before) == 1
+    source.write_text(source.read_text().replace(before, after))
+
+
+def compared(*arguments):
+    return main(["compare", *arguments, "--tier", "smoke", "--only", NAMES])
+
+
+def test_a_change_that_breaks_a_result_is_told_by_how_much(project, capsys):
+    rewrite(project, "mean: float = 0.9", "mean: float = 0.4")
+    assert compared("HEAD", ".") == 1
+    said = capsys.readouterr().out
+    assert "broken: toy/holds [smoke] SUPPORTED → REFUTED, difference -0.5 [" in said
+    assert "broken: 1" in said
+    assert "cannot tell" not in said, "what was judged on neither side has not changed"
+
+
+def test_what_a_change_does_not_touch_is_not_run_again(project, capsys):
+    assert compared("HEAD", ".") == 0
+    once = trainings(project)
+    rewrite(project, "def group_size(config):\n", "# a comment\ndef group_size(config):\n")
+    commit("a comment")
+    assert compared("HEAD~1", "HEAD") == 0
+    assert trainings(project) == once
+    assert "held: 3" in capsys.readouterr().out
+
+
+def test_a_revision_is_left_as_it_was(project):
+    compared("HEAD", ".")
+    listed = subprocess.run(
+        ["git", "worktree", "list"], check=True, capture_output=True, text=True
+    ).stdout
+    assert len(listed.splitlines()) == 1
+    status = subprocess.run(["git", "status", "--porcelain"], check=True, capture_output=True)
+    assert status.stdout == b""
+
+
+def test_a_revision_that_is_none_is_an_error_in_one_line(project, capsys):
+    assert compared("nowhere", ".") == 2
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert "must be a report file, a git revision or '.', got 'nowhere'" in said
+
+
+def test_a_revision_in_which_nothing_was_judged_is_an_error(project, capsys):
+    status = main(["compare", "HEAD", ".", "--tier", "smoke", "--only", "no_such_claim"])
+    assert status == 2
+    assert "revision 'HEAD' gave no report" in capsys.readouterr().err
