@@ -5,7 +5,7 @@ JOBS ?= 2
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help claims test gpu lint format types check benchmarks mutants readme clean
+.PHONY: help claims test gpu lint format types check benchmarks mutants prose clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -46,8 +46,8 @@ benchmarks: $(VENV)/.installed ## speed, side by side with what a user would oth
 mutants: $(VENV)/.installed ## break the code in a copy, one way at a time, and watch for red
 	$(BIN)/python tests/mutants/run.py --jobs $(JOBS)
 
-readme: $(VENV)/.installed ## write the generated parts of the README again
-	$(BIN)/python -m decouple.report.readme
+prose: $(VENV)/.installed ## write the generated parts of README and documentation again
+	$(BIN)/python -m decouple.report.prose
 
 clean: ## remove the environment and everything that runs wrote
 	rm -rf $(VENV) reports/store reports/claims.json reports/claims.md .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks

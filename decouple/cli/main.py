@@ -1,4 +1,4 @@
-"""`decouple`: ledger, store, compare, report, rehearse, run.
+"""`decouple`: list, show, ledger, store, compare, report, rehearse, run, pretrain, data.
 
 Exit status: 0 done and nothing to object to, 1 something to object to (changes proposed, damaged
 entries, a comparison that fails, a claim without power), 2 the call itself was wrong.
@@ -14,7 +14,10 @@ from pathlib import Path
 from decouple.claim.ledger import propose, read_ledger, write_ledger
 from decouple.claim.report import read_report
 from decouple.claim.runner import RunFailedError, UnrunError
+from decouple.cli.claims import add_list, add_show
 from decouple.cli.compare import add_compare
+from decouple.cli.data import add_data
+from decouple.cli.pretrain import add_pretrain
 from decouple.cli.rehearse import add_rehearse
 from decouple.cli.run import add_run
 from decouple.cli.store import add_store
@@ -29,11 +32,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         epilog="Claims are judged with pytest: pytest -m smoke claims/",
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    add_list(commands)
+    add_show(commands)
     _add_ledger(commands)
     add_store(commands)
     add_compare(commands)
     _add_report(commands)
     add_rehearse(commands)
+    add_pretrain(commands)
+    add_data(commands)
     add_run(commands)
     parsed = parser.parse_args(arguments)
     try:

@@ -7,6 +7,7 @@ from decouple.data.tokenizers import (
     Tokenizer,
     TokenizerConfig,
     build_tokenizer,
+    missing_tokenizer,
     tokenizer_fingerprint,
 )
 
@@ -21,6 +22,7 @@ __all__ = [
     "generate_story_world",
     "held_out_windows",
     "load_corpus",
+    "missing_tokenizer",
     "sample_windows",
     "split_chunks",
     "tokenizer_fingerprint",

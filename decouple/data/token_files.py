@@ -15,6 +15,9 @@ GPT2_SHA256 = {
     "r50k_base.tiktoken": "306cd27f03c1a714eca7108e03d66b7dc042abe8c258b44c199a7ed9838dd930",
 }
 
+_LARGEST = 4_000_000
+"""Files of tiktoken's cache from this size on, in bytes, are not worth reading: they are others."""
+
 
 def byte_letters() -> dict[str, int]:
     """The letter that stands for each byte where GPT-2's files and libraries write bytes as text.
@@ -55,6 +58,33 @@ def read_gpt2_ranks(folder: Path) -> dict[bytes, int]:
         "path must be a folder that holds vocab.bpe and encoder.json, or r50k_base.tiktoken, "
         f"got {str(folder)!r}"
     )
+
+
+def has_gpt2_files(folder: Path) -> bool:
+    """Whether a folder holds the files that `read_gpt2_ranks` reads; they are not checked."""
+    pair = (folder / "vocab.bpe").is_file() and (folder / "encoder.json").is_file()
+    return pair or (folder / "r50k_base.tiktoken").is_file()
+
+
+def has_gpt2_cache() -> bool:
+    """Whether tiktoken's cache holds the GPT-2 vocabulary, so that nothing need be downloaded.
+
+    A file there is named after the address it came from; here it is known by what it holds.
+    """
+    for variable in ("TIKTOKEN_CACHE_DIR", "DATA_GYM_CACHE_DIR"):
+        if variable in os.environ:
+            folder = os.environ[variable]
+            break
+    else:
+        folder = str(Path(tempfile.gettempdir()) / "data-gym-cache")
+    if not folder or not Path(folder).is_dir():
+        return False
+    found = {
+        hashlib.sha256(file.read_bytes()).hexdigest()
+        for file in Path(folder).iterdir()
+        if file.is_file() and file.stat().st_size < _LARGEST
+    }
+    return found >= {GPT2_SHA256["vocab.bpe"], GPT2_SHA256["encoder.json"]}
 
 
 def _released(file: Path) -> bytes:

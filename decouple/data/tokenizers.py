@@ -1,4 +1,4 @@
-"""Tokenizers: a byte-level BPE of the corpus at hand, the vocabulary of GPT-2, plain bytes.
+"""Tokenizers: a byte-level BPE of the corpus at hand or of a file, GPT-2's vocabulary, plain bytes.
 
 The `tokenizers` and `tiktoken` libraries are imported where they are needed, so that importing
 this module costs nothing.
@@ -17,7 +17,14 @@ from typing import TYPE_CHECKING, Literal, Protocol, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from decouple.data.token_files import byte_letters, read_gpt2_ranks, read_tokens, write_tokens
+from decouple.data.token_files import (
+    byte_letters,
+    has_gpt2_cache,
+    has_gpt2_files,
+    read_gpt2_ranks,
+    read_tokens,
+    write_tokens,
+)
 
 if TYPE_CHECKING:
     import tiktoken
@@ -25,7 +32,7 @@ if TYPE_CHECKING:
 TRAINER_VERSION = 1
 """To be raised with every change that gives other merges for the same text."""
 
-Kind = Literal["bpe", "gpt2", "bytes"]
+Kind = Literal["bpe", "gpt2", "bytes", "tokens"]
 
 _GPT2_PATTERN = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
 """How GPT-2 splits a text before merging (Radford et al. 2019, released code, encoder.py)."""
@@ -36,14 +43,15 @@ class TokenizerConfig:
     """Which tokenizer to build."""
 
     kind: Kind = "bpe"
-    """bpe: byte-level BPE trained on the corpus; gpt2: the released vocabulary; bytes: none."""
+    """bpe: byte-level BPE trained on the corpus; gpt2: the released vocabulary; bytes: none;
+    tokens: a BPE that was trained before, as `token_files.write_tokens` keeps it."""
 
     vocab_size: int = 512
     """Tokens of the trained BPE, the 256 bytes included; ignored by the other kinds."""
 
     path: str | None = None
-    """gpt2 only: a folder with vocab.bpe and encoder.json, or with r50k_base.tiktoken.
-    None leaves it to tiktoken, which looks into its cache and then downloads."""
+    """gpt2: a folder with vocab.bpe and encoder.json, or with r50k_base.tiktoken; None leaves it to
+    tiktoken, which looks into its cache and then downloads. tokens: the file, always needed."""
 
     def __post_init__(self) -> None:
         if self.kind not in get_args(Kind):
@@ -52,10 +60,13 @@ class TokenizerConfig:
             raise ValueError(
                 f"vocab_size must be at least 256, one token for each byte, got {self.vocab_size}"
             )
-        if self.path is not None and self.kind != "gpt2":
+        if self.path is not None and self.kind not in ("gpt2", "tokens"):
             raise ValueError(
-                f"path is for kind='gpt2' only, got {self.path!r} with kind={self.kind!r}"
+                "path is for kind='gpt2' and kind='tokens' only, "
+                f"got {self.path!r} with kind={self.kind!r}"
             )
+        if self.kind == "tokens" and not self.path:
+            raise ValueError(f"path must name a token file for kind='tokens', got {self.path!r}")
 
 
 class Tokenizer(Protocol):
@@ -76,7 +87,7 @@ class Tokenizer(Protocol):
 
 
 def build_tokenizer(config: TokenizerConfig, text: str, *, cache: Path | None = None) -> Tokenizer:
-    """Builds a tokenizer; the BPE is trained on `text`, the others do not look at it.
+    """Builds a tokenizer; kind='bpe' is trained on `text`, the others do not look at it.
 
     Args:
         config: Which tokenizer.
@@ -88,14 +99,18 @@ def build_tokenizer(config: TokenizerConfig, text: str, *, cache: Path | None = 
         The tokenizer. A text too short for `config.vocab_size` gives a smaller vocabulary.
 
     Raises:
-        FileNotFoundError: The folder for gpt2 holds none of the files.
-        ValueError: A file for gpt2 is not the released one, or `text` is empty for a BPE.
+        FileNotFoundError: The folder for gpt2 holds none of the files, or there is no token file.
+        ValueError: A file for gpt2 is not the released one, a token file is damaged or cannot
+            encode every text, or `text` is empty for a BPE.
         RuntimeError: tiktoken could not get the GPT-2 vocabulary.
     """
     if config.kind == "bytes":
         return _Bytes()
     if config.kind == "gpt2":
         return _BytePairs(_gpt2_encoding(config.path))
+    if config.kind == "tokens":
+        assert config.path is not None  # the configuration has seen to it
+        return _BytePairs(_encoding(_read_complete(Path(config.path))))
     if not text:
         raise ValueError("text must not be empty to train a BPE on, got ''")
     return _BytePairs(_trained_encoding(text, config.vocab_size, cache))
@@ -104,11 +119,43 @@ def build_tokenizer(config: TokenizerConfig, text: str, *, cache: Path | None = 
 def tokenizer_fingerprint(config: TokenizerConfig) -> str:
     """A string that, together with the corpus, changes whenever the token ids may change.
 
-    The folder of the GPT-2 files plays no part: only the released files are accepted.
+    The folder of the GPT-2 files plays no part: only the released files are accepted. Of a token
+    file its bytes count and not its name.
+
+    Raises:
+        FileNotFoundError: There is no such token file.
     """
+    if config.kind == "tokens":
+        assert config.path is not None  # the configuration has seen to it
+        return f"tokens sha256={hashlib.sha256(_token_file(Path(config.path))).hexdigest()}"
     if config.kind == "bpe":
         return f"bpe version={TRAINER_VERSION} vocab_size={config.vocab_size}"
     return config.kind
+
+
+def missing_tokenizer(config: TokenizerConfig) -> str | None:
+    """None if the tokenizer can be built without a download, else a sentence on what to do."""
+    if config.kind == "tokens":
+        assert config.path is not None  # the configuration has seen to it
+        file = Path(config.path)
+        return None if file.is_file() else f"there is no token file {file.name!r}"
+    if config.kind != "gpt2":
+        return None
+    if config.path is not None:
+        folder = Path(config.path)
+        if has_gpt2_files(folder):
+            return None
+        return (
+            f"the folder {folder.name!r} holds no GPT-2 vocabulary: put vocab.bpe and "
+            "encoder.json, or r50k_base.tiktoken, into it"
+        )
+    if has_gpt2_cache():
+        return None
+    return (
+        "the GPT-2 vocabulary is not in tiktoken's cache: run "
+        "`python -c \"import tiktoken; tiktoken.get_encoding('gpt2')\"` once with a network, or "
+        "name a folder that holds vocab.bpe and encoder.json, or r50k_base.tiktoken"
+    )
 
 
 class _Bytes:
@@ -173,8 +220,11 @@ def _gpt2_encoding(path: str | None) -> "tiktoken.Encoding":
 
 
 def _trained_encoding(text: str, vocab_size: int, cache: Path | None) -> "tiktoken.Encoding":
-    import tiktoken
+    return _encoding(trained_tokens(text, vocab_size, cache))
 
+
+def trained_tokens(text: str, vocab_size: int, cache: Path | None = None) -> list[bytes]:
+    """The tokens of a BPE trained on a text, in the order of their ids; see `build_tokenizer`."""
     tokens = None
     file = None
     if cache is not None:
@@ -185,12 +235,42 @@ def _trained_encoding(text: str, vocab_size: int, cache: Path | None) -> "tiktok
         tokens = _train(text, vocab_size)
         if file is not None:
             write_tokens(file, tokens)
+    return tokens
+
+
+def _encoding(tokens: Sequence[bytes]) -> "tiktoken.Encoding":
+    """A BPE of tokens in the order of their ids, which is the order of the merges."""
+    import tiktoken
+
     return tiktoken.Encoding(
-        f"bpe-{vocab_size}",
+        f"bpe-{len(tokens)}",
         pat_str=_GPT2_PATTERN,
         mergeable_ranks={token: rank for rank, token in enumerate(tokens)},
         special_tokens={},
     )
+
+
+def _read_complete(file: Path) -> list[bytes]:
+    """The tokens of a file with which any text can be encoded."""
+    _token_file(file)
+    tokens = read_tokens(file)
+    if tokens is None:
+        raise ValueError(f"path must be a token file, got {str(file)!r}: it is damaged")
+    if len(set(tokens)) < len(tokens) or not {bytes([byte]) for byte in range(256)} <= set(tokens):
+        raise ValueError(
+            f"path must be a token file with each of the 256 bytes and no token twice, "
+            f"got {str(file)!r}"
+        )
+    return tokens
+
+
+def _token_file(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise FileNotFoundError(
+            f"path must be a token file, got {str(file)!r}: {error.strerror}"
+        ) from error
 
 
 def _train(text: str, vocab_size: int) -> list[bytes]:

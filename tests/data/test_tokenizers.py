@@ -1,3 +1,4 @@
+import hashlib
 import os
 import subprocess
 import sys
@@ -15,9 +16,10 @@ from decouple.data import (
     TokenizerConfig,
     build_tokenizer,
     generate_story_world,
+    missing_tokenizer,
     tokenizer_fingerprint,
 )
-from decouple.data.token_files import read_tokens, write_tokens
+from decouple.data.token_files import GPT2_SHA256, read_tokens, write_tokens
 
 STORY = generate_story_world(8000, seed=0)
 BPE = build_tokenizer(TokenizerConfig(), STORY)
@@ -166,9 +168,10 @@ def test_tokens_make_the_round_trip_through_a_file(tokens, tmp_path_factory):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"kind": "word"}, "kind must be one of bpe, gpt2, bytes, got 'word'"),
+        ({"kind": "word"}, "kind must be one of bpe, gpt2, bytes, tokens, got 'word'"),
         ({"vocab_size": 255}, "vocab_size must be at least 256, .* got 255"),
-        ({"path": "folder"}, "path is for kind='gpt2' only, got 'folder' with kind='bpe'"),
+        ({"path": "folder"}, "path is for kind='gpt2' and kind='tokens' only, got 'folder' with"),
+        ({"kind": "tokens"}, "path must name a token file for kind='tokens', got None"),
     ],
 )
 def test_nonsense_is_refused(options, message):
@@ -191,6 +194,79 @@ def test_fingerprints_tell_tokenizers_apart_but_not_folders(tmp_path):
     assert len({tokenizer_fingerprint(config) for config in configs}) == 4
     local = TokenizerConfig(kind="gpt2", path=str(tmp_path))
     assert tokenizer_fingerprint(local) == tokenizer_fingerprint(configs[2])
+
+
+ALL_BYTES = [bytes([value]) for value in range(256)]
+
+
+def token_file(file, tokens):
+    write_tokens(file, tokens)
+    return TokenizerConfig(kind="tokens", path=str(file))
+
+
+def test_tokens_of_a_file_are_read_as_they_were_trained(tmp_path):
+    trained = build_tokenizer(TokenizerConfig(), STORY, cache=tmp_path)
+    [file] = tmp_path.iterdir()
+    config = TokenizerConfig(kind="tokens", path=str(file))
+    read = build_tokenizer(config, "")
+    assert read.vocab_size == 512
+    assert np.array_equal(read.encode(STORY), trained.encode(STORY))
+    assert read.decode(read.encode("漢字 \x00“")) == "漢字 \x00“"
+    assert missing_tokenizer(config) is None
+
+
+def test_the_fingerprint_of_a_token_file_is_that_of_its_bytes(tmp_path):
+    first = tokenizer_fingerprint(token_file(tmp_path / "a.txt", ALL_BYTES))
+    assert tokenizer_fingerprint(token_file(tmp_path / "b.txt", ALL_BYTES)) == first
+    assert tokenizer_fingerprint(token_file(tmp_path / "b.txt", ALL_BYTES[::-1])) != first
+    assert "a.txt" not in first
+
+
+@pytest.mark.parametrize("tokens", [ALL_BYTES[1:], [*ALL_BYTES, b"a"]], ids=["gap", "twice"])
+def test_a_token_file_that_cannot_encode_every_text_is_refused(tmp_path, tokens):
+    config = token_file(tmp_path / "tokens.txt", tokens)
+    with pytest.raises(ValueError, match=r"each of the 256 bytes and no token twice, got .*tokens"):
+        build_tokenizer(config, "")
+
+
+def test_a_token_file_that_is_damaged_or_missing_is_refused(tmp_path):
+    config = token_file(tmp_path / "tokens.txt", ALL_BYTES)
+    file = tmp_path / "tokens.txt"
+    file.write_bytes(file.read_bytes()[:-20])
+    with pytest.raises(ValueError, match=r"path must be a token file, got '.*': it is damaged"):
+        build_tokenizer(config, "")
+    file.unlink()
+    assert missing_tokenizer(config) == "there is no token file 'tokens.txt'"
+    for use in (lambda config: build_tokenizer(config, ""), tokenizer_fingerprint):
+        with pytest.raises(FileNotFoundError, match="path must be a token file, got"):
+            use(config)
+
+
+def test_a_tokenizer_that_needs_no_file_is_never_missing():
+    assert missing_tokenizer(TokenizerConfig()) is None
+    assert missing_tokenizer(TokenizerConfig(kind="bytes")) is None
+
+
+def test_the_gpt2_vocabulary_is_looked_for_in_tiktokens_cache(tmp_path, monkeypatch):
+    config = TokenizerConfig(kind="gpt2")
+    monkeypatch.setenv("TIKTOKEN_CACHE_DIR", str(tmp_path))
+    assert "not in tiktoken's cache" in missing_tokenizer(config)
+    (tmp_path / "6d1cbeee0f20b3d9").write_text("first")
+    (tmp_path / "6c7ea1a7e38e3a7f").write_text("second")
+    assert "not in tiktoken's cache" in missing_tokenizer(config)
+    for name, text in (("vocab.bpe", "first"), ("encoder.json", "second")):
+        monkeypatch.setitem(GPT2_SHA256, name, hashlib.sha256(text.encode()).hexdigest())
+    assert missing_tokenizer(config) is None
+    monkeypatch.setenv("TIKTOKEN_CACHE_DIR", "")  # which turns the cache off
+    assert "not in tiktoken's cache" in missing_tokenizer(config)
+
+
+def test_a_folder_for_gpt2_must_hold_its_files(tmp_path):
+    config = TokenizerConfig(kind="gpt2", path=str(tmp_path))
+    assert "holds no GPT-2 vocabulary: put vocab.bpe and" in missing_tokenizer(config)
+    assert str(tmp_path) not in missing_tokenizer(config)
+    (tmp_path / "r50k_base.tiktoken").touch()
+    assert missing_tokenizer(config) is None
 
 
 def test_a_folder_without_the_gpt2_files_is_refused(tmp_path):

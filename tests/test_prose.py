@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from decouple.claim.ledger import read_ledger
-from decouple.report.readme import main, of_the_tier, render_blocks
+from decouple.report.prose import main, of_the_tier, pages, render_blocks
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -15,7 +15,10 @@ LEDGER = read_ledger(ROOT / "fixtures" / "ledger")
 
 
 def test_the_generated_parts_are_those_of_the_ledger():
-    assert render_blocks(README, of_the_tier(LEDGER)) == README
+    records = of_the_tier(LEDGER)
+    for page in pages(ROOT):
+        text = page.read_text(encoding="utf-8")
+        assert render_blocks(text, records) == text, page.name
 
 
 def test_only_the_tiers_own_preset_and_corpus_stand_for_it():
@@ -28,16 +31,27 @@ def test_only_the_tiers_own_preset_and_corpus_stand_for_it():
 def test_a_stale_part_is_noticed_and_written_again(tmp_path):
     readme = tmp_path / "README.md"
     readme.write_text("<!-- generated: levels -->\nold\n<!-- end -->\n", encoding="utf-8")
-    options = ["--readme", str(readme), "--ledger", str(ROOT / "fixtures" / "ledger")]
+    (tmp_path / "fixtures" / "ledger").mkdir(parents=True)
+    options = ["--root", str(tmp_path)]
     assert main([*options, "--check"]) == 1
     assert main(options) == 0
     assert "old" not in readme.read_text(encoding="utf-8")
     assert main([*options, "--check"]) == 0
 
 
+def test_a_part_about_one_document_holds_its_claims_alone():
+    text = "<!-- generated: findings routing_collapse -->\n<!-- end -->\n"
+    other = replace(LEDGER[0], claim="other/claim-of-another-document")
+    rendered = render_blocks(text, [*LEDGER, other])
+    assert "| deepest-top-share |" in rendered
+    assert "claim-of-another-document" not in rendered
+
+
 def test_an_unknown_generated_part_is_refused():
     text = "<!-- generated: nonsense -->\n<!-- end -->\n"
-    with pytest.raises(ValueError, match="must be one of counts, findings, levels, got 'nonsense'"):
+    with pytest.raises(
+        ValueError, match="must be one of counts, findings, levels, simulation, got 'nonsense'"
+    ):
         render_blocks(text, [])
 
 

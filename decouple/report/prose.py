@@ -1,7 +1,7 @@
-"""The generated parts of the README: figures in prose that no hand has typed.
+"""The generated parts of README and documentation: figures in prose that no hand has typed.
 
-python -m decouple.report.readme          write them
-python -m decouple.report.readme --check  exit 1 if the README does not hold them already
+python -m decouple.report.prose          write them
+python -m decouple.report.prose --check  exit 1 if the pages do not hold them already
 """
 
 from __future__ import annotations
@@ -15,24 +15,28 @@ from decouple.claim.experiment import locate
 from decouple.claim.ledger import read_ledger, write_atomically
 from decouple.claim.record import Record, Setting, levels_in_words
 from decouple.claim.report import count_by_tier
+from decouple.claim.simulation import SEEDS, false_rates, shapes
 from decouple.claim.spec import TIERS
 
-BLOCK = re.compile(r"(<!-- generated: (?P<name>[a-z-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+BLOCK = re.compile(r"(<!-- generated: (?P<name>[a-z_ -]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
 def render_blocks(text: str, records: Sequence[Record]) -> str:
-    """The README's text with each generated block written anew.
+    """A page's text with each generated block written anew.
+
+    A block is named by what generates it and, where that is about one document, its stem.
 
     Raises:
         ValueError: if the text names a block that nothing generates; lists those there are.
     """
 
     def block(match: re.Match[str]) -> str:
-        name = match["name"]
+        name, _, stem = match["name"].partition(" ")
         if name not in BLOCKS:
             known = ", ".join(BLOCKS)
             raise ValueError(f"generated block must be one of {known}, got {name!r}")
-        return f"{match[1]}{BLOCKS[name](records)}\n{match[3]}"
+        own = [record for record in records if record.claim.startswith(f"{stem}/") or not stem]
+        return f"{match[1]}{BLOCKS[name](own)}\n{match[3]}"
 
     return BLOCK.sub(block, text)
 
@@ -77,7 +81,7 @@ def _findings(records: Sequence[Record]) -> str:
         found = by_claim[name]
         figure = next(iter(found.values())).source["figure"] or "–"
         cells = [_cell(found.get(tier)) for tier in tiers]
-        lines.append(f"| {name} | {figure} | " + " | ".join(cells) + " |")
+        lines.append(f"| {name.partition('/')[2]} | {figure} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
@@ -94,10 +98,27 @@ def _levels(records: Sequence[Record]) -> str:
     return levels_in_words() + "."
 
 
+def _simulation(records: Sequence[Record]) -> str:
+    """Rates of wrong verdicts by shape and number of seeds."""
+    lines = [
+        "| shape of the number over seeds | "
+        + " | ".join(f"wrongly {kind}, n = {n}" for kind in ("SUPPORTED", "REFUTED") for n in SEEDS)
+        + " |",
+        "| --- " * (1 + 2 * len(SEEDS)) + "|",
+    ]
+    for shape in shapes():
+        rates = [false_rates(shape, n) for n in SEEDS]
+        cells = [f"{rate:.2%}" for kind in zip(*rates, strict=True) for rate in kind]
+        name = shape.name if shape.promised else f"*{shape.name}, outside the promise*"
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
 BLOCKS: dict[str, Callable[[Sequence[Record]], str]] = {
     "counts": _counts,
     "findings": _findings,
     "levels": _levels,
+    "simulation": _simulation,
 }
 
 
@@ -105,15 +126,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Write or check the generated parts."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true", help="change nothing, exit 1 if stale")
-    parser.add_argument("--readme", type=Path, default=Path("README.md"))
-    parser.add_argument("--ledger", type=Path, default=Path("fixtures/ledger"))
+    parser.add_argument("--root", type=Path, default=Path())
     parsed = parser.parse_args(arguments)
-    before = parsed.readme.read_text(encoding="utf-8")
-    after = render_blocks(before, of_the_tier(read_ledger(parsed.ledger)))
-    if parsed.check:
-        return int(before != after)
-    write_atomically(parsed.readme, after)
-    return 0
+    records = of_the_tier(read_ledger(parsed.root / "fixtures" / "ledger"))
+    stale = 0
+    for page in pages(parsed.root):
+        before = page.read_text(encoding="utf-8")
+        after = render_blocks(before, records)
+        stale += before != after
+        if before != after and not parsed.check:
+            write_atomically(page, after)
+    return 1 if parsed.check and stale else 0
+
+
+def pages(root: Path) -> list[Path]:
+    """The pages that may hold generated blocks: the README and the documentation."""
+    return [root / "README.md", *sorted((root / "docs").rglob("*.md"))]
 
 
 if __name__ == "__main__":
