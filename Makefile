@@ -5,7 +5,7 @@ JOBS ?= 2
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help claims test gpu lint format types check benchmarks mutants prose clean
+.PHONY: help claims test gpu lint format types check benchmarks mutants prose docs clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -49,5 +49,8 @@ mutants: $(VENV)/.installed ## break the code in a copy, one way at a time, and 
 prose: $(VENV)/.installed ## write the generated parts of README and documentation again
 	$(BIN)/python -m decouple.report.prose
 
+docs: $(VENV)/.installed ## build the documentation, fail on a broken link
+	$(BIN)/mkdocs build --strict --quiet
+
 clean: ## remove the environment and everything that runs wrote
-	rm -rf $(VENV) reports/store reports/claims.json reports/claims.md .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
+	rm -rf $(VENV) site reports/store reports/claims.json reports/claims.md .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks

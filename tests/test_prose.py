@@ -70,6 +70,16 @@ def test_every_path_that_is_named_is_there():
     assert [name for name in named if not (ROOT / name).exists()] == []
 
 
+@pytest.mark.parametrize(
+    "page",
+    [*pages(ROOT), ROOT / "claims" / "README.md", ROOT / "reports" / "README.md"],
+    ids=lambda page: str(page.relative_to(ROOT)),
+)
+def test_every_link_leads_somewhere(page):
+    links = re.findall(r"\]\(([^)#:]+)\)", page.read_text(encoding="utf-8"))
+    assert [link for link in links if not (page.parent / link).is_file()] == []
+
+
 def test_every_option_that_is_named_is_one(pytester):
     pytester.makeconftest('pytest_plugins = ["decouple.claim.plugin"]')
     known = set(re.findall(r"--decouple-[a-z-]+", pytester.runpytest("--help").stdout.str()))
