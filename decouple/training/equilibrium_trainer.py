@@ -125,6 +125,7 @@ class EquilibriumTrainer:
     def run(
         self,
         *,
+        until: int | None = None,
         checkpoint: Path | None = None,
         identity: str = "",
         progress: Callable[[int, int, str], None] | None = None,
@@ -132,21 +133,23 @@ class EquilibriumTrainer:
         """Train to the end, to divergence or to a blown fuse, whichever comes first.
 
         Args:
+            until: Step at which to pause, the status still `running`; None goes to the end.
             checkpoint: File that holds the state every `checkpoint_every` steps; a run that finds
                 its own state there goes on from it. Left in place for the caller to remove.
             identity: Says which run the checkpoint belongs to; any difference makes it another.
             progress: Called at every check with steps done, steps in all and the last loss.
 
         Returns:
-            Status: `finished`, or with the cause `diverged at step …` or `fuse blown at step …`.
+            Status: `running` if paused, `finished`, or with the cause `diverged at step …` or `fuse blown at step …`.
         """
         config = self.config
         if checkpoint is not None:
             state = load_checkpoint(checkpoint, identity, self.windows.device)
             if state is not None:
                 self.load_state_dict(state)
-        while self.status == "running" and self.step < config.steps:
-            steps = min(config.check_every, config.steps - self.step)
+        end = config.steps if until is None else min(until, config.steps)
+        while self.status == "running" and self.step < end:
+            steps = min(config.check_every, end - self.step)
             rows = [self.train_step() for _ in range(steps)]
             self._record(torch.stack(rows).tolist())
             last = self.status != "running" or self.step == config.steps
@@ -155,7 +158,7 @@ class EquilibriumTrainer:
             if progress is not None:
                 note = f"loss {self.history[-1][0]:.4f}" if self.history else self.status
                 progress(self.step, config.steps, note)
-        if self.status == "running":
+        if self.status == "running" and self.step == config.steps:
             self.status = "finished"
         return self.status
 

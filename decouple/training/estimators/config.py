@@ -81,10 +81,15 @@ class BPTTConfig:
     steps: int = 150
     """Euler steps K, all of them differentiated [doc: exp1]."""
 
+    micro_batch: int | None = None
+    """Windows whose activations are held at a time; None holds those of all [ours]."""
+
     def __post_init__(self) -> None:
         """Refuse an empty relaxation."""
         if self.steps < 1:
             raise ValueError(f"steps must be at least 1, got {self.steps}")
+        if self.micro_batch is not None and self.micro_batch < 1:
+            raise ValueError(f"micro_batch must be at least 1 or None, got {self.micro_batch}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,0 +1,196 @@
+"""Training one arm, kept so that it can be taken up again and that other arms can begin with it.
+
+The document's own run is the start of several arms. Whichever process needs it first trains it,
+under a lock; the others wait and read.
+"""
+
+import functools
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import torch
+from filelock import FileLock
+from torch import Tensor, nn
+
+from decouple.data import corpus_fingerprint, tokenizer_fingerprint
+from decouple.experiments.ep_plateau.config import EPPlateauConfig
+from decouple.experiments.ep_plateau.preparation import ORDER, Data, stream
+from decouple.training.checkpoint import load_checkpoint, save_checkpoint
+from decouple.training.equilibrium_trainer import EquilibriumTrainer
+
+Progress: TypeAlias = Callable[[int, int, str], None]
+Weights: TypeAlias = dict[str, Tensor]
+
+PARTS = ("data", "models", "training", "experiments/ep_plateau")
+"""Where the code lies that decides what training gives."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """What a training leaves behind."""
+
+    status: str
+    """`finished`, or how it ended."""
+
+    steps: int
+    """Steps taken."""
+
+    history: list[list[float]]
+    """(steps, metrics) as `equilibrium_trainer.METRICS` names them."""
+
+    validation: dict[int, float]
+    """Held-out loss by step."""
+
+    snapshots: dict[int, Weights]
+    """Weights as they are measured, by step; the last step always among them."""
+
+    @property
+    def last(self) -> Weights:
+        """Weights at the end."""
+        return self.snapshots[max(self.snapshots)]
+
+
+def train(
+    config: EPPlateauConfig,
+    model: nn.Module,
+    data: Data,
+    seed: int,
+    *,
+    checkpoint: Path,
+    identity: str,
+    progress: Progress | None = None,
+) -> Trained:
+    """Train a model as an arm has it, measuring and keeping weights on the way.
+
+    Args:
+        config: Configuration of the arm.
+        model: Where to begin; trained in place.
+        data: Windows to train and to measure on.
+        seed: Replicate; decides the order of the windows.
+        checkpoint: File that holds the state every `training.checkpoint_every` steps; a run that
+            finds its own state there goes on from it. Left in place for the caller to remove.
+        identity: Says which run the checkpoint belongs to.
+        progress: Called at every measurement.
+    """
+    trainer = EquilibriumTrainer(config.training, model, data.train, stream(seed, ORDER))
+    validation: dict[int, float] = {}
+    snapshots: dict[int, Weights] = {}
+    state = load_checkpoint(checkpoint, identity, config.device)
+    if state is not None:
+        trainer.load_state_dict(state["trainer"])
+        validation, snapshots = state["validation"], state["snapshots"]
+
+    def measure() -> None:
+        if trainer.step in validation and trainer.step in snapshots:
+            return
+        last = trainer.step == config.training.steps or trainer.status != "running"
+        if trainer.step % config.validate_every == 0 or last:
+            validation[trainer.step] = trainer.held_out(
+                data.validation, weights=config.weights
+            ).loss
+        if trainer.step in config.snapshots or last:
+            with trainer.weights(config.weights):
+                snapshots[trainer.step] = {
+                    name: value.detach().clone() for name, value in model.named_parameters()
+                }
+
+    measure()
+    for step in _milestones(config):
+        if step <= trainer.step or trainer.status != "running":
+            continue
+        trainer.run(until=step)
+        measure()
+        if step % config.training.checkpoint_every == 0:
+            content: dict[str, Any] = {
+                "trainer": trainer.state_dict(),
+                "validation": validation,
+                "snapshots": snapshots,
+            }
+            save_checkpoint(checkpoint, identity, content)
+        if progress is not None:
+            progress(trainer.step, config.training.steps, f"loss {validation[max(validation)]:.4f}")
+    return Trained(trainer.status, len(trainer.history), trainer.history, validation, snapshots)
+
+
+def _milestones(config: EPPlateauConfig) -> list[int]:
+    """Steps at which training pauses to measure, to keep weights or to save its state."""
+    steps = config.training.steps
+    pauses = {*range(0, steps, config.validate_every), *config.snapshots, steps}
+    pauses |= set(range(0, steps, config.training.checkpoint_every))
+    return sorted(step for step in pauses if 0 < step <= steps)
+
+
+def train_once(
+    config: EPPlateauConfig,
+    build: Callable[[], nn.Module],
+    data: Data,
+    seed: int,
+    folder: Path,
+    progress: Progress | None = None,
+) -> Trained:
+    """The training of an arm from a folder, or made now and kept there, once for all processes.
+
+    Args:
+        config: Configuration of the arm.
+        build: Makes the model to begin with.
+        data: Windows.
+        seed: Replicate.
+        folder: Where it is kept.
+        progress: Called at every measurement.
+    """
+    identity = _identity(config, seed)
+    name = f"trained-{identity[:24]}"
+    kept, unfinished = folder / f"{name}.pt", folder / f"{name}.unfinished.pt"
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / f"{name}.lock"):
+        state = load_checkpoint(kept, identity, config.device)
+        if state is None:
+            trained = train(
+                config,
+                build(),
+                data,
+                seed,
+                checkpoint=unfinished,
+                identity=identity,
+                progress=progress,
+            )
+            state = {name: getattr(trained, name) for name in Trained.__slots__}
+            save_checkpoint(kept, identity, state)
+            unfinished.unlink(missing_ok=True)
+        return Trained(**state)
+
+
+def _identity(config: EPPlateauConfig, seed: int) -> str:
+    """Digest of all that decides what training gives."""
+    parts: Sequence[object] = (
+        corpus_fingerprint(config.corpus),
+        tokenizer_fingerprint(config.tokenizer),
+        config.model,
+        config.training,
+        config.start,
+        config.weights,
+        config.snapshots,
+        config.validate_every,
+        config.held_out_fraction,
+        config.held_out_windows,
+        config.threads,
+        config.device,
+        seed,
+        torch.__version__,
+        _code(),
+    )
+    return hashlib.sha256(repr(parts).encode()).hexdigest()
+
+
+@functools.cache
+def _code() -> str:
+    """Digest of the sources that training is made of: what is kept must not outlive them."""
+    root = Path(__file__).parents[2]
+    digest = hashlib.sha256()
+    for part in PARTS:
+        for file in sorted((root / part).rglob("*.py")):
+            digest.update(file.read_bytes())
+    return digest.hexdigest()
