@@ -20,7 +20,10 @@ Arm = Callable[[EPPlateauConfig], EPPlateauConfig]
 CONDITIONS = ("tracking", "adjoint", "four_points")
 """Estimators that play EP at the plateau point beside the document's own."""
 
-DESCENT_CONDITIONS = ("uncorrected", "large_beta", "one_nudged_step")
+SWEPT_CONDITIONS = ("tracking", "adjoint")
+"""Those of them whose steps are tried at every learning rate too."""
+
+DESCENT_CONDITIONS = ("adjoint", "uncorrected", "large_beta", "one_nudged_step")
 """Estimators that play EP while the loss falls, as controls."""
 
 TIGHT = 0.1
@@ -45,7 +48,7 @@ def estimators(config: EPPlateauConfig) -> dict[str, EstimatorConfig]:
         ),
         "four_points": replace(own, points=4),
         "uncorrected": replace(own, correction="none"),
-        "large_beta": replace(own, beta=0.3),
+        "large_beta": replace(own, beta=1.0),
         "one_nudged_step": replace(own, steps=1),
     }
 
@@ -88,8 +91,15 @@ def _decoder(config: EPPlateauConfig, **changes: int) -> EPPlateauConfig:
     own = config.model
     shape = {"width": own.width, "context": own.context, "n_heads": own.n_heads} | changes
     model = TransformerConfig(**shape, expansion=own.expansion, embedding_std=own.embedding_std)
-    other = _trained(config, estimator=BackpropagationConfig(), contraction=None)
-    return replace(other, model=model, readouts=("mixing",))
+    training = replace(config.training, estimator=BackpropagationConfig(), contraction=None)
+    return replace(
+        config,
+        model=model,
+        training=training,
+        readouts=("mixing",),
+        snapshots=(),
+        constructed=None,
+    )
 
 
 def _context(config: EPPlateauConfig, divisor: int) -> EPPlateauConfig:

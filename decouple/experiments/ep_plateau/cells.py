@@ -2,7 +2,7 @@
 
 import math
 
-from decouple.experiments.ep_plateau.arms import CONDITIONS, DESCENT_CONDITIONS
+from decouple.experiments.ep_plateau.arms import CONDITIONS, DESCENT_CONDITIONS, SWEPT_CONDITIONS
 from decouple.experiments.ep_plateau.config import EPPlateauConfig
 
 ONCE = (
@@ -34,7 +34,7 @@ BRANCHES = (
     "query_key_rms",
     "logit_std",
 )
-PARAMETERS = 8
+PARAMETERS = 7
 """Parameter tensors of an equilibrium block, each a group of its own."""
 
 
@@ -70,7 +70,7 @@ def _campaign(config: EPPlateauConfig) -> dict[str, int]:
     """Cells of exp1, 2, 6 and 7."""
     descent, shape = len(config.descent), config.triangulation
     points, here = descent + 1, 1 + len(CONDITIONS)  # at the plateau each estimator in detail
-    detailed = descent + here
+    detailed, swept = descent + here, 1 + len(SWEPT_CONDITIONS)
     pairs = shape.batches * (shape.batches - 1) // 2
     compared = descent * (1 + len(DESCENT_CONDITIONS)) + here
     cells = {
@@ -90,7 +90,7 @@ def _campaign(config: EPPlateauConfig) -> dict[str, int]:
         "loss_change_bptt": len(config.learning_rates),
     }
     cells |= {
-        f"loss_change_ep{kind}": here * len(config.learning_rates)
+        f"loss_change_ep{kind}": swept * len(config.learning_rates)
         for kind in ("", "_jac", "_matched")
     }
     cells |= dict.fromkeys(BRANCHES, descent + 2)  # and the plateau, trained and untrained

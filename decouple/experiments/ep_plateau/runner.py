@@ -10,7 +10,12 @@ import pandas as pd
 import torch
 from torch import nn
 
-from decouple.experiments.ep_plateau.arms import CONDITIONS, DESCENT_CONDITIONS, estimators
+from decouple.experiments.ep_plateau.arms import (
+    CONDITIONS,
+    DESCENT_CONDITIONS,
+    SWEPT_CONDITIONS,
+    estimators,
+)
 from decouple.experiments.ep_plateau.branches import branch_rows
 from decouple.experiments.ep_plateau.checkpoints import Progress, Trained, Weights, train_once
 from decouple.experiments.ep_plateau.config import EPPlateauConfig
@@ -208,6 +213,8 @@ def _at_the_plateau(plateau: Plateau, batches: torch.Tensor, seed: int, last: in
             condition=condition,
             detailed=True,
         )
+        if condition not in ("trained", *SWEPT_CONDITIONS):
+            continue
         (found,) = estimate(model, estimator, windows[None])
         assert found.state is not None  # estimators that are compared here relax
         regularised = with_regulariser(config, model, found.gradients, found.state, seed)

@@ -19,6 +19,9 @@ from decouple.training.equilibrium_trainer import BLOCK_PARAMETERS
 WORST = 10.0
 """Largest change of the loss that is recorded, in nats; it stands for what is not finite too."""
 
+RELAXED = 1e-6
+"""Force residual at which a block counts as relaxed for the loss after a step."""
+
 Gradients = Mapping[str, Tensor]
 
 
@@ -26,9 +29,9 @@ Gradients = Mapping[str, Tensor]
 def loss_of(config: EPPlateauConfig, model: EquilibriumTransformer, windows: Tensor) -> float:
     """Mean cross-entropy per token of windows (B, T + 1), in nats.
 
-    The block is relaxed as far as BPTT relaxes it, whatever the estimator of the arm does.
+    The block is relaxed for as many steps as BPTT takes, whatever the estimator of the arm does.
     """
-    relaxation = RelaxationConfig(steps=config.triangulation.horizon, tolerance=0.0)
+    relaxation = RelaxationConfig(steps=config.triangulation.horizon, tolerance=RELAXED)
     state = relax(model, model.embed(windows[:, :-1]), relaxation).state
     return float(model.cost(state, windows[:, 1:]).sum() / windows[:, 1:].numel())
 

@@ -65,12 +65,15 @@ def trajectory_rows(config: EPPlateauConfig, trained: Trained) -> list[Row]:
         "largest_residual": max(residuals),
         "excursions": sum(value > config.excursion_residual for value in residuals),
         "broken_basin": _broken_basin(config, residuals),
-        "gate_skipped_steps": skipped_steps(used),
-        "first_open_step": first_open_step(used),
         "ended_step": trained.steps,
         "fuse_blown": trained.status.startswith("fuse"),
         "diverged": trained.status.startswith("diverged"),
     }
+    if "gate" not in config.readouts:  # exp4 counts these itself
+        ending |= {
+            "gate_skipped_steps": skipped_steps(used),
+            "first_open_step": first_open_step(used),
+        }
     rows += [Row(metric, float(value), last) for metric, value in ending.items()]
     if config.training.contraction is not None:
         rows += knob_rows(config, weights, step=last)

@@ -14,7 +14,13 @@ from decouple.experiments.ep_plateau.config import EPPlateauConfig
 from decouple.experiments.ep_plateau.rows import Row
 from decouple.metrics.gradients import cosine, flatten, norm_ratio, self_cosines
 from decouple.models.equilibrium import EquilibriumTransformer
-from decouple.training.estimators.base import Estimate
+from decouple.models.equilibrium_relaxation import relax
+from decouple.training.estimators.base import (
+    EquilibriumEstimator,
+    Estimate,
+    NudgedPhase,
+    read_gradient,
+)
 from decouple.training.estimators.config import BPTTConfig, EstimatorConfig
 from decouple.training.estimators.registry import make_estimator
 
@@ -73,9 +79,40 @@ class Reference:
 def estimate(
     model: EquilibriumTransformer, estimator: EstimatorConfig, batches: Tensor
 ) -> list[Estimate]:
-    """Estimate of the gradient on each of the batches (n, B, T + 1)."""
+    """Estimate of the gradient on each of the batches (n, B, T + 1).
+
+    The samples of all batches relax and respond together, which none of them notices; only the
+    gradients are read batch by batch.
+    """
     made = make_estimator(estimator)
-    return [made.estimate(model, batch) for batch in batches]
+    if not isinstance(made, EquilibriumEstimator):
+        return [made.estimate(model, batch) for batch in batches]
+    windows = batches.flatten(0, 1)
+    with torch.no_grad():
+        inputs = model.embed(windows[:, :-1])
+        free = relax(model, inputs, made.relaxation)
+        response = made.respond(model, inputs, windows[:, 1:], free)
+    found = []
+    for part, batch in zip(
+        torch.arange(len(windows)).split(batches.shape[1]), batches, strict=True
+    ):
+        state = response.state[part]
+        loss, gradients = read_gradient(model, batch, state, response.vector[part])
+        nudged = response.nudged
+        if nudged is not None:
+            nudged = NudgedPhase(nudged.growth[part], nudged.adjoint_residual[part], nudged.trace)
+        found.append(
+            Estimate(
+                loss=loss,
+                gradients=gradients,
+                state=state,
+                residual=free.residual[part],
+                free_trace=free.trace,
+                nudged=nudged,
+                evaluations=response.evaluations,
+            )
+        )
+    return found
 
 
 def estimator_rows(
