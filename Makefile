@@ -5,7 +5,7 @@ JOBS ?= 2
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help claims test gpu lint format types check benchmarks mutants prose docs clean
+.PHONY: help claims test gpu lint format types check benchmarks mutants browser prose docs clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -46,6 +46,11 @@ benchmarks: $(VENV)/.installed ## speed, side by side with what a user would oth
 mutants: $(VENV)/.installed ## break the code in a copy, one way at a time, and watch for red
 	$(BIN)/python tests/mutants/run.py --jobs $(JOBS)
 
+browser: $(VENV)/.installed ## open the report page in a headless browser
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,browser]'
+	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null || command -v google-chrome-stable >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium; } || $(BIN)/python -m playwright install chromium
+	$(BIN)/python -m pytest tests/browser
+
 prose: $(VENV)/.installed ## write the generated parts of README and documentation again
 	$(BIN)/python -m decouple.report.prose
 
@@ -53,4 +58,4 @@ docs: $(VENV)/.installed ## build the documentation, fail on a broken link
 	$(BIN)/mkdocs build --strict --quiet
 
 clean: ## remove the environment and everything that runs wrote
-	rm -rf $(VENV) site reports/store reports/claims.json reports/claims.md .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
+	rm -rf $(VENV) site reports/store reports/claims.json reports/claims.md reports/claims.html .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks

@@ -28,6 +28,7 @@ from decouple.claim.runner import Group, Runner, Settings
 from decouple.claim.session import Fate, JudgingSession
 from decouple.claim.spec import TIERS, Claim, Tier
 from decouple.claim.store import Store
+from decouple.claim.trace import Trace, describe_predicate
 from decouple.claim.verdict import Verdict
 
 TIER_HELP = {
@@ -222,9 +223,14 @@ def pytest_runtest_makereport(
     if isinstance(item, ClaimItem):
         vars(report)["of_claim"] = True
     if isinstance(item, ClaimItem) and call.when == "call" and item.record is not None:
-        fate = item.config.stash[SESSION].decide(item.record)[0]
+        session = item.config.stash[SESSION]
         # Extra attributes of a report survive the way from an xdist worker to its controller.
-        vars(report).update(claim_record=json.dumps(item.record.as_dict()), claim_fate=str(fate))
+        vars(report).update(
+            claim_record=json.dumps(item.record.as_dict()),
+            claim_fate=str(session.decide(item.record)[0]),
+            claim_runs=session.weighed,
+            claim_predicate=describe_predicate(item.claim, item.nodeid.partition("::")[0]),
+        )
     return report
 
 
@@ -241,6 +247,7 @@ class _Collector:
     def __init__(self, config: pytest.Config) -> None:
         self.config = config
         self.met_claims = False
+        self.trace = Trace(fixtures=config.rootpath / config.getini("decouple_fixtures"))
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         self.met_claims |= getattr(report, "of_claim", False)
@@ -249,6 +256,8 @@ class _Collector:
             record = Record.from_dict(json.loads(text))
             fate = str(getattr(report, "claim_fate", ""))
             self.config.stash[RECORDS][report.nodeid] = (record, fate)
+            self.trace.runs |= vars(report)["claim_runs"]
+            self.trace.predicates[record.claim] = vars(report)["claim_predicate"]
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
@@ -272,6 +281,7 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
             root=config.rootpath,
             wall_seconds=time.monotonic() - config.stash[STARTED],
             arguments=[str(argument) for argument in config.invocation_params.args],
+            trace=collector.trace,
         )
         config.hook.pytest_decouple_report(path=path)
     judged = [record for record in records if Verdict(record.verdict).judged]
@@ -288,7 +298,7 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     for line in summary_lines(list(records.values())):
         terminalreporter.write_line(line)
     if config.option.decouple_report:
-        terminalreporter.write_line(f"report: {config.option.decouple_report}/claims.md")
+        terminalreporter.write_line(f"report: {config.option.decouple_report}/claims.html")
 
 
 def _session(config: pytest.Config) -> JudgingSession:

@@ -14,6 +14,7 @@ from decouple.claim.device import machine
 from decouple.claim.ledger import write_atomically
 from decouple.claim.record import Record, counts, levels_in_words
 from decouple.claim.spec import TIERS
+from decouple.claim.trace import Trace
 from decouple.claim.verdict import Verdict
 
 FORMAT = 1
@@ -39,8 +40,18 @@ def write_report(
     root: Path,
     wall_seconds: float,
     arguments: Sequence[str],
+    trace: Trace | None = None,
 ) -> Path:
-    """Write `claims.json`, atomically; returns its path."""
+    """Write `claims.json`, atomically; returns its path.
+
+    Args:
+        folder: where it goes.
+        records: what was judged.
+        root: the project whose revision is recorded.
+        wall_seconds: how long the session took.
+        arguments: what the session was called with.
+        trace: which runs were read, and what the predicates compute.
+    """
     ordered = sorted(
         records, key=lambda r: (r.claim.partition("/")[0], TIERS.index(r.tier), r.claim)
     )
@@ -53,6 +64,7 @@ def write_report(
         "machine": machine(),
         "levels": levels_in_words(),
         "counts": count_by_tier(records),
+        **(trace or Trace()).header(folder),
         "records": [record.as_dict() for record in ordered],
     }
     path = folder / NAME

@@ -56,6 +56,8 @@ class JudgingSession:
     "outcomes of that comparison that fail"
     notes: list[str] = field(default_factory=list)
     "what the store had to say since the last record"
+    weighed: dict[str, str] = field(default_factory=dict)
+    "folders of the runs that the last record rests on, with the sha256 of their tables"
     _runs: dict[Path, Run] = field(default_factory=dict, repr=False)
 
     @classmethod
@@ -101,6 +103,7 @@ class JudgingSession:
 
     def judge(self, claim: Claim, tier: Tier, command: str) -> Record:
         """Judge one claim on one tier."""
+        self.weighed = {}
         if tier == "published":
             return self._judge_published(claim, command)
         return self._judge_runs(claim, tier, command)
@@ -202,6 +205,7 @@ class JudgingSession:
         def fetch(arm: str, wanted: Sequence[int]) -> dict[int, Run]:
             found = self.runner.fetch(claim.stem, preset, arm, wanted)
             entries.update({(arm, seed): entry for seed, entry in found.items()})
+            self.weighed |= {str(e.path): e.manifest["sha256"] for e in found.values()}
             return {seed: self._run(entry) for seed, entry in found.items()}
 
         try:

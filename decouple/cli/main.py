@@ -19,9 +19,9 @@ from decouple.cli.compare import add_compare
 from decouple.cli.data import add_data
 from decouple.cli.pretrain import add_pretrain
 from decouple.cli.rehearse import add_rehearse
+from decouple.cli.report import add_report
 from decouple.cli.run import add_run
 from decouple.cli.store import add_store
-from decouple.report.markdown import render_markdown
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -37,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _add_ledger(commands)
     add_store(commands)
     add_compare(commands)
-    _add_report(commands)
+    add_report(commands)
     add_rehearse(commands)
     add_pretrain(commands)
     add_data(commands)
@@ -79,15 +79,4 @@ def _ledger(parsed: argparse.Namespace) -> int:
         return 1 if changes else 0
     write_ledger(parsed.ledger, ledger, changes)
     print(f"{len(changes)} change(s) written to {parsed.ledger}")
-    return 0
-
-
-def _add_report(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    command = commands.add_parser("report", help="render the Markdown report from its JSON again")
-    command.add_argument("report", type=Path, nargs="?", default=Path("reports/claims.json"))
-    command.set_defaults(run=_report)
-
-
-def _report(parsed: argparse.Namespace) -> int:
-    print(render_markdown(parsed.report))
     return 0

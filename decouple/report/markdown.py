@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -12,6 +11,7 @@ from decouple.claim.ledger import write_atomically
 from decouple.claim.record import Record
 from decouple.claim.report import read_report
 from decouple.claim.spec import TIERS
+from decouple.report.numbers import interval, number
 
 
 def render_markdown(report: Path) -> Path:
@@ -29,7 +29,7 @@ def render_markdown(report: Path) -> Path:
         keep_trailing_newline=True,
         autoescape=False,
     )
-    environment.filters |= {"cell": _cell, "number": _number, "interval": _interval}
+    environment.filters |= {"cell": _cell, "number": number, "interval": interval}
     text = environment.get_template("claims.md.jinja").render(
         header=content.header,
         documents=_by_claim(content.records),
@@ -54,11 +54,3 @@ def _cell(text: object) -> str:
     plain = re.sub(r"([\\`*_\[\]<>|#~&$])", r"\\\1", " ".join(str(text).split()))
     # A list, a rule or an underlined heading begins with one of these; a number does not.
     return re.sub(r"^(\d+(?=[.)](?:\s|$))|(?=([-+=])(?:\s|\2|$)))", r"\1\\", plain)
-
-
-def _number(value: Any) -> str:
-    return "–" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-def _interval(ends: Any) -> str:
-    return "" if ends is None else f"[{_number(ends[0])}, {_number(ends[1])}]"

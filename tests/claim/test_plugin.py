@@ -6,6 +6,8 @@ import pytest
 from decouple.claim.compare import compare
 from decouple.claim.ledger import read_ledger, write_ledger
 from decouple.claim.record import Record
+from decouple.claim.report import read_report
+from decouple.claim.store import Store, read_entry
 
 SMOKE = ["holds", "fails", "wavers", "empty", "nameless", "crash", "figure"]
 
@@ -276,6 +278,25 @@ def test_the_report_is_json_with_markdown_beside_it(suite):
     # The command that stands there does reproduce the claim.
     result = suite.pytester.runpytest_inprocess("claims/test_toy.py::test_holds[smoke]")
     result.assert_outcomes(passed=1)
+
+
+def test_the_report_names_the_runs_it_was_judged_on_and_the_predicates(suite):
+    suite.run("-m", "smoke or published", "-k", "holds or fails")
+    header = read_report(suite.path / "reports" / "claims.json").header
+    (store,) = header["evidence"]
+    stored = Store(suite.toy.store_folder).entries()
+    entries = {path.relative_to(suite.toy.store_folder) for path in stored}
+    assert store["store"] == "store"
+    assert set(store["runs"]) == {path.as_posix() for path in entries}
+    for name, sha256 in store["runs"].items():
+        assert read_entry(suite.toy.store_folder / name).manifest["sha256"] == sha256
+    assert (suite.path / "reports" / header["fixtures"]).resolve() == suite.path / "fixtures"
+    predicate = header["predicates"]["toy/holds"]
+    assert predicate["file"] == "claims/test_toy.py"
+    assert 'return run.cell("share", step="last")' in predicate["text"]
+    page = (suite.path / "reports" / "claims.html").read_text(encoding="utf-8")
+    assert 'id="claim-toy-holds"' in page
+    assert "The share ends &lt;b&gt;high&lt;/b&gt;" in page
 
 
 def test_a_report_can_be_left_out(suite):

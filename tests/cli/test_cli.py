@@ -106,6 +106,8 @@ def test_the_report_is_rendered_again(report):
     path = report("now", RECORD)
     assert main(["report", str(path)]) == 0
     assert "SUPPORTED" in path.with_suffix(".md").read_text(encoding="utf-8")
+    page = path.with_suffix(".html").read_text(encoding="utf-8")
+    assert "claim-routing_collapse-some-claim" in page
 
 
 def test_a_report_that_is_none_is_refused(tmp_path, capsys):
