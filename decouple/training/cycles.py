@@ -84,7 +84,9 @@ def train_cycles(
     learning_rate: float,
     weight_decay: float,
     checkpoint: Path | None = None,
+    checkpoint_every: int = 1,
     identity: str = "",
+    memory: Parameters | None = None,
     progress: Progress | None = None,
 ) -> CycleResult:
     """Train seeds side by side through update cycles, measuring before the first and after each.
@@ -94,21 +96,26 @@ def train_cycles(
 
     Args:
         parameters: Stacked parameters; trained in place, unless a checkpoint is ahead of them.
-        windows: (S, cycles, steps, B, T + 1) token ids in the order of training.
+        windows: (S, cycles, steps, B, T + 1) token ids in the order of training, or whatever else
+            `loss` takes of each step.
         loss: Loss of one model: objective to minimise, and cross-entropy to record.
         evaluate: Measures all seeds; called at cycle 0 and after every cycle.
         learning_rate: Step size of AdamW.
         weight_decay: Decoupled weight decay of AdamW.
-        checkpoint: File that holds the state after each cycle. A run that finds its own state there
+        checkpoint: File that holds the state after a cycle. A run that finds its own state there
             goes on from it and ends exactly as if it had not been interrupted. The file is left in
             place, at the last cycle, for the caller to remove.
+        checkpoint_every: Cycles from one checkpoint to the next; the last is always kept.
         identity: Says which run the checkpoint belongs to; any difference makes it another run.
+        memory: Tensors that `evaluate` carries from one cycle to the next, empty at first. They
+            are part of the checkpoint, and back in place before a run that is taken up goes on.
         progress: Called several times a cycle.
 
     Returns:
         Trained parameters, rows and status of each seed.
     """
     n_seeds, cycles, steps = windows.shape[:3]
+    memory = {} if memory is None else memory
     device = next(iter(parameters.values())).device
     optimizer = make_optimizer(parameters, learning_rate=learning_rate, weight_decay=weight_decay)
     state = None if checkpoint is None else load_checkpoint(checkpoint, identity, device)
@@ -121,6 +128,7 @@ def train_cycles(
             for name, value in parameters.items():
                 value.copy_(state["parameters"][name])
         optimizer.load_state_dict(state["optimizer"])
+        memory.update(state["memory"])
 
     for cycle in range(first, cycles + 1):
         if not any(text == "finished" for text in status):
@@ -134,10 +142,9 @@ def train_cycles(
         for seed, text in enumerate(status):
             if text == "finished":
                 rows[seed] += measured[seed]
-        if checkpoint is not None:
-            save_checkpoint(
-                checkpoint, identity, _state(cycle, status, rows, parameters, optimizer)
-            )
+        if checkpoint is not None and (cycle % checkpoint_every == 0 or cycle == cycles):
+            state = _state(cycle, status, rows, parameters, optimizer, memory)
+            save_checkpoint(checkpoint, identity, state)
     return CycleResult(parameters=parameters, rows=rows, status=status)
 
 
@@ -147,6 +154,7 @@ def _state(
     rows: list[list[Row]],
     parameters: Parameters,
     optimizer: torch.optim.Optimizer,
+    memory: Parameters,
 ) -> dict[str, Any]:
     return {
         "cycle": cycle,
@@ -154,6 +162,7 @@ def _state(
         "rows": rows,
         "parameters": {name: value.detach() for name, value in parameters.items()},
         "optimizer": optimizer.state_dict(),
+        "memory": memory,
     }
 
 

@@ -42,3 +42,21 @@ def test_a_state_that_points_at_its_target_is_fully_aligned():
     directions = (embedding - embedding.mean(0))[targets]
     assert head_alignment(3 * directions, embedding, targets).item() == pytest.approx(1.0)
     assert head_alignment(-directions, embedding, targets).item() == pytest.approx(-1.0)
+
+
+@given(seed=st.integers(0, 10**6))
+@settings(max_examples=40)
+def test_the_raw_cosine_takes_the_embedding_as_it_is(seed):
+    states, embedding, targets = draw(seed)
+    h, w = states.numpy(), embedding.numpy()[targets.numpy()]
+    cosines = (h * w).sum(-1) / np.linalg.norm(h, axis=-1) / np.linalg.norm(w, axis=-1)
+    found = head_alignment(states, embedding, targets, centred=False)
+    np.testing.assert_allclose(found, cosines.mean(-1), atol=1e-12)
+
+
+def test_a_shift_of_the_embedding_moves_the_raw_cosine_to_either_sign():
+    states, embedding, targets = draw(1)
+    common = states + 5 * states[0, 0]  # states share a direction, as those of a real model do
+    for sign in (1, -1):
+        shifted = embedding + sign * 100 * states[0, 0]
+        assert (sign * head_alignment(common, shifted, targets, centred=False) > 0.8).all()
