@@ -48,7 +48,7 @@ def estimators(config: EPPlateauConfig) -> dict[str, EstimatorConfig]:
         ),
         "four_points": replace(own, points=4),
         "uncorrected": replace(own, correction="none"),
-        "large_beta": replace(own, beta=1.0),
+        "large_beta": replace(own, beta=3.0),
         "one_nudged_step": replace(own, steps=1),
     }
 

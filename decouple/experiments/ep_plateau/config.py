@@ -74,6 +74,9 @@ class TriangulationConfig:
     long_horizon: int = 400
     """Steps of the gradient that shows whether K was enough [doc: exp1]."""
 
+    long_batches: int = 8
+    """Batches on which the longer horizon is tried [ours]."""
+
     averaged: tuple[int, ...] = (1, 2, 4, 8)
     """Numbers of batches that both gradients are averaged over before they are compared [ours]."""
 
@@ -101,6 +104,10 @@ class TriangulationConfig:
                 f"averaged must increase from 1 to at most batches={self.batches}, "
                 f"got {self.averaged}"
             )
+        if not 1 <= self.long_batches <= self.batches:
+            raise ValueError(
+                f"long_batches must be from 1 to batches={self.batches}, got {self.long_batches}"
+            )
         if self.micro_batch is not None and self.micro_batch < 1:
             raise ValueError(f"micro_batch must be at least 1 or None, got {self.micro_batch}")
         if self.precision not in PRECISIONS:
@@ -122,15 +129,15 @@ class ConstructedConfig:
     tolerance: float = 1e-2
     """Force residual at which the free phase stops: what the gate lets through."""
 
-    beta: float = 0.1
-    """Strength of the nudge, relative to the state."""
+    adjoint_residual: float = 0.5
+    """Relative error of the adjoint equation that tracking may leave; it sets the nudge."""
 
     nudged_steps: int = 40
     """Euler steps T2 of every nudged phase [doc: section 0, t2sel]."""
 
     def __post_init__(self) -> None:
         """Refuse recipes that make no point."""
-        for name in ("attention_factor", "margin", "tolerance", "beta"):
+        for name in ("attention_factor", "margin", "tolerance", "adjoint_residual"):
             value = getattr(self, name)
             if not (math.isfinite(value) and value > 0):
                 raise ValueError(f"{name} must be positive and finite, got {value}")
@@ -327,8 +334,8 @@ def smoke() -> EPPlateauConfig:
             context=32,
             n_heads=4,
             leak=0.0,
-            damping=0.5,
-            step=0.35,
+            damping=1.0,
+            step=0.7,
             norm="rms",
             activation="silu",
             embedding_std=0.5,
@@ -350,7 +357,13 @@ def smoke() -> EPPlateauConfig:
         validate_every=10,
         held_out_windows=32,
         triangulation=TriangulationConfig(
-            batches=3, batch=8, horizon=80, long_horizon=160, precision="float64", averaged=(1, 3)
+            batches=8,
+            batch=3,
+            horizon=80,
+            long_horizon=160,
+            long_batches=2,
+            precision="float64",
+            averaged=(1, 8),
         ),
         constructed=ConstructedConfig(),
         learning_rates=(1e-4, 1e-3, 3e-3, 1e-2),

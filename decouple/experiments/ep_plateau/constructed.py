@@ -1,9 +1,11 @@
 """The plateau point of a small run, made on purpose: a block at which a correction may collapse.
 
 A run of some steps never gets to the document's plateau. From its trained weights a block is made
-that has what is suspected there: a free phase that converges, but slowly, under an Euler step close
-to the largest it stands, and that is stopped while the residual is as large as the gate allows. The
-recipe is the same for all seeds, and nothing of it looks at what any estimator does.
+that has what is suspected there: attention that couples positions strongly, hence a Jacobian far
+from symmetric; an Euler step close to the largest under which the free phase converges; a free
+phase that stops as early as the gate allows; and a nudge as strong as an estimator that tracks the
+free phase can take. The recipe is the same for all seeds, and nothing of it looks at what the
+frozen correction does.
 """
 
 import copy
@@ -17,12 +19,16 @@ from decouple.models.equilibrium import EquilibriumTransformer
 from decouple.models.equilibrium_config import RelaxationConfig
 from decouple.models.equilibrium_relaxation import relax
 from decouple.training.estimators.config import EquilibriumPropagationConfig
+from decouple.training.estimators.tracking import TrackingEquilibriumPropagation
 
-STEPS = tuple(round(0.1 * tenths, 1) for tenths in range(1, 31))
-"""Euler steps ε that are tried for the largest under which the free phase still converges."""
+STEPS = tuple(tenths / 10 for tenths in range(15, 1, -1))
+"""Euler steps ε that are tried for the largest under which the free phase converges."""
+
+NUDGES = tuple(0.01 * 1.25**rung for rung in range(16))
+"""Relative strengths β that are tried, from 0.01 to 0.28, for the largest that tracking takes."""
 
 CONVERGED = 1e-5
-"""Force residual at which it has."""
+"""Force residual at which the free phase has converged."""
 
 
 class NoPointError(RuntimeError):
@@ -50,7 +56,8 @@ def construct(config: EPPlateauConfig, model: EquilibriumTransformer, windows: T
 
     The attention's output weights are scaled by `attention_factor`; ε becomes `margin` times the
     largest of `STEPS` under which the free phase converges on every window; the free phase stops at
-    `tolerance`, the nudge has strength `beta` and `nudged_steps` steps.
+    `tolerance`, the nudged phase takes `nudged_steps`; and β is the largest of `NUDGES` with which
+    tracking still solves the adjoint equation on every window, up to `adjoint_residual`.
 
     Args:
         config: Configuration of the arm, with a recipe.
@@ -58,7 +65,7 @@ def construct(config: EPPlateauConfig, model: EquilibriumTransformer, windows: T
         windows: (n, T + 1) token ids on which convergence is tried.
 
     Raises:
-        NoPointError: If the free phase converges under none of the steps.
+        NoPointError: If the free phase converges under no step, or tracking with no nudge.
     """
     recipe, estimator = config.constructed, config.training.estimator
     assert recipe is not None
@@ -70,9 +77,9 @@ def construct(config: EPPlateauConfig, model: EquilibriumTransformer, windows: T
     estimator = replace(
         estimator,
         relaxation=replace(estimator.relaxation, tolerance=recipe.tolerance),
-        beta=recipe.beta,
         steps=recipe.nudged_steps,
     )
+    estimator = replace(estimator, beta=largest_nudge(config, made, estimator, windows))
     training = replace(config.training, estimator=estimator)
     return Plateau(made, replace(config, model=made.config, training=training))
 
@@ -85,22 +92,51 @@ def largest_step(config: EPPlateauConfig, model: EquilibriumTransformer, windows
     """
     own = model.config
     relaxation = RelaxationConfig(steps=config.triangulation.horizon, tolerance=CONVERGED)
-    largest = None
     try:
         for step in STEPS:
             model.config = replace(own, step=step)
             with torch.no_grad():
-                inputs = model.embed(windows[:, :-1].long())
-                residual = relax(model, inputs, relaxation).residual
-            if bool((residual <= CONVERGED).all()):
-                largest = step
-            elif largest is not None:
-                break  # beyond it the iteration is unstable
+                free = relax(model, model.embed(windows[:, :-1].long()), relaxation)
+            if bool((free.residual <= CONVERGED).all()):
+                return step
     finally:
         model.config = own
-    if largest is None:
-        raise NoPointError("no plateau point: the free phase converges under no step")
-    return largest
+    raise NoPointError("no plateau point: the free phase converges under no step")
+
+
+@torch.no_grad()
+def largest_nudge(
+    config: EPPlateauConfig,
+    model: EquilibriumTransformer,
+    estimator: EquilibriumPropagationConfig,
+    windows: Tensor,
+) -> float:
+    """Largest of `NUDGES` with which tracking's adjoint residual is small enough on every window.
+
+    Raises:
+        NoPointError: If there is none.
+    """
+    recipe = config.constructed
+    assert recipe is not None
+    inputs, targets = model.embed(windows[:, :-1].long()), windows[:, 1:].long()
+    free = relax(model, inputs, estimator.relaxation)
+
+    def solved(beta: float) -> bool:
+        tracking = TrackingEquilibriumPropagation(
+            replace(estimator, correction="tracking", beta=beta)
+        )
+        nudged = tracking.respond(model, inputs, targets, free).nudged
+        assert nudged is not None  # tracking has a nudged phase
+        return bool((nudged.adjoint_residual <= recipe.adjoint_residual).all())
+
+    # A nudge that is too strong stays so when it grows: halving the ladder finds the rung.
+    below, above = -1, len(NUDGES)
+    while above - below > 1:
+        middle = (below + above) // 2
+        below, above = (middle, above) if solved(NUDGES[middle]) else (below, middle)
+    if below < 0:
+        raise NoPointError("no plateau point: tracking solves its equation with no nudge")
+    return NUDGES[below]
 
 
 def _in_precision(config: EPPlateauConfig, model: EquilibriumTransformer) -> EquilibriumTransformer:

@@ -24,7 +24,7 @@ from decouple.training.estimators.base import (
 from decouple.training.estimators.config import BPTTConfig, EstimatorConfig
 from decouple.training.estimators.registry import make_estimator
 
-LARGEST = 1e12
+LARGEST = 1e100
 """Cap of ratios and growths, which also stands for one that is not a number."""
 
 TOO_SHORT = 5
@@ -44,13 +44,14 @@ class Reference:
         self, config: EPPlateauConfig, model: EquilibriumTransformer, batches: Tensor
     ) -> None:
         self.config, self.model, self.batches = config, model, batches
-        self.short = self._through(config.triangulation.horizon)
-        self.long = self._through(config.triangulation.long_horizon)
+        self.short = self._through(config.triangulation.horizon, batches)
+        few = batches[: config.triangulation.long_batches]
+        self.long = self._through(config.triangulation.long_horizon, few)
         self.flat = [flatten(each.gradients) for each in self.short]
 
-    def _through(self, steps: int) -> list[Estimate]:
+    def _through(self, steps: int, batches: Tensor) -> list[Estimate]:
         micro = self.config.triangulation.micro_batch
-        return estimate(self.model, BPTTConfig(steps=steps, micro_batch=micro), self.batches)
+        return estimate(self.model, BPTTConfig(steps=steps, micro_batch=micro), batches)
 
     def rows(self, *, step: int, point: str) -> list[Row]:
         """What belongs to the weights, whatever plays EP.
@@ -59,11 +60,12 @@ class Reference:
         batches, also under the condition `truncated`, where a backpropagation of a few steps takes
         the place of the shorter horizon; `self_cosine_bptt`, mean over pairs of batches.
         """
-        truncated = [flatten(each.gradients) for each in self._through(TOO_SHORT)]
+        few = self.batches[: len(self.long)]
+        truncated = [flatten(each.gradients) for each in self._through(TOO_SHORT, few)]
         long = [flatten(each.gradients) for each in self.long]
         horizons = {
             condition: mean([cosine(a, b) for a, b in zip(ours, long, strict=True)])
-            for condition, ours in (("trained", self.flat), ("truncated", truncated))
+            for condition, ours in (("trained", self.flat[: len(long)]), ("truncated", truncated))
         }
         loss = mean([each.loss.item() for each in self.short])
         return [
