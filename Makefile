@@ -25,7 +25,7 @@ test: $(VENV)/.installed ## run the project's own tests
 
 gpu: $(VENV)/.installed ## judge the gpu tier and train its other arms (needs a CUDA GPU)
 	$(BIN)/python -m pytest -m gpu claims/
-	$(BIN)/decouple run routing_collapse --preset published
+	for stem in routing_collapse sequential_cycles long_run; do $(BIN)/decouple run $$stem --preset published || exit 1; done
 
 lint: $(VENV)/.installed ## ruff
 	$(BIN)/ruff check .

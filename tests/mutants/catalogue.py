@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from catalogue_ep_plateau import EP_PLATEAU
 from catalogue_equilibrium import EQUILIBRIUM
+from catalogue_long_run import LONG_RUN
+from catalogue_sequential import SEQUENTIAL
 from mutant import Mutant
 
 CLAIMS = "claims/test_routing_collapse.py::test_"
@@ -218,4 +221,4 @@ JUDGE_AND_ROUTING = (
     ),
 )
 
-MUTANTS = JUDGE_AND_ROUTING + EQUILIBRIUM
+MUTANTS = JUDGE_AND_ROUTING + EQUILIBRIUM + SEQUENTIAL + LONG_RUN + EP_PLATEAU

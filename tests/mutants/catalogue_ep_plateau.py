@@ -1,0 +1,136 @@
+"""Mutants of the equilibrium-propagation campaign: its readouts, arms and gates."""
+
+from __future__ import annotations
+
+from mutant import Mutant
+
+CLAIMS = "claims/test_ep_plateau.py::test_"
+TESTS = "tests/experiments/ep_plateau/test_ep_"
+FOLDER = "decouple/experiments/ep_plateau/"
+
+
+def _smoke(*names: str) -> tuple[str, ...]:
+    return tuple(f"{CLAIMS}{name}[smoke]" for name in names)
+
+
+EP_PLATEAU: tuple[Mutant, ...] = (
+    # Caught by a verdict.
+    Mutant(
+        name="plateau-gate-at-the-fuse",
+        why="the fuse's residual taken for the gate's",
+        file="decouple/training/contraction.py",
+        before="    free = (residual <= config.gate_residual).all()",
+        after="    free = (residual <= config.fuse_residual).all()",
+        caught_by=_smoke("dead_zone_under_warmup"),
+    ),
+    Mutant(
+        name="plateau-queries-not-normalised",
+        why="the norm of queries is lost where heads are split",
+        file="decouple/models/equilibrium.py",
+        before="        query, query_scale = normalise(query, centred=False)",
+        after="        _, query_scale = normalise(query, centred=False)",
+        caught_by=_smoke("qk_rms_is_one"),
+    ),
+    Mutant(
+        name="plateau-self-cosine-over-one-batch",
+        why="a gradient is compared with itself in place of that of another batch",
+        file="decouple/metrics/gradients.py",
+        before="    return [cosine(first, second) for first, second in",
+        after="    return [cosine(first, first) for first, _ in",
+        caught_by=_smoke("ep_batches_disagree"),
+    ),
+    Mutant(
+        name="plateau-tracking-never-read",
+        why="the estimators to compare are all made from the run's own",
+        file=FOLDER + "arms.py",
+        before='        "tracking": replace(own, correction="tracking"),',
+        after='        "tracking": own,',
+        caught_by=_smoke("frozen_correction_is_the_cause"),
+    ),
+    Mutant(
+        name="plateau-point-solved-tightly",
+        why="the recipe's tolerance is never read, and the free phase runs to its end",
+        file=FOLDER + "constructed.py",
+        before="        relaxation=replace(estimator.relaxation, tolerance=recipe.tolerance),",
+        after="        relaxation=replace(estimator.relaxation, steps=400, tolerance=1e-10),",
+        caught_by=_smoke("plateau_cosine_below"),
+    ),
+    # Caught by unit tests.
+    Mutant(
+        name="plateau-sweep-leaves-its-steps",
+        why="the weights are not put back after a rate of the sweep",
+        file=FOLDER + "sweep.py",
+        before="                value.copy_(before[name])",
+        after="                before[name].copy_(value)",
+        caught_by=(TESTS + "sweep.py::test_weights_are_what_they_were_bit_for_bit",),
+    ),
+    Mutant(
+        name="plateau-probe-embeds-before-loading",
+        why="the input of the probe is embedded with the weights a model is born with",
+        file=FOLDER + "mixing.py",
+        before="    model = copy.deepcopy(model).double()\n    inputs = embed(model, ",
+        after=(
+            "    model = copy.deepcopy(model).double()\n"
+            "    born = copy.deepcopy(model)\n"
+            "    for table in (born.tokens, born.positions):\n"
+            "        table.normal_(0.0, 0.02, generator=torch.Generator().manual_seed(0))\n"
+            "    inputs = embed(born, "
+        ),
+        caught_by=(TESTS + "mixing.py::test_influence_is_the_exact_derivative",),
+    ),
+    Mutant(
+        name="plateau-influence-not-normalised",
+        why="the change of the state is reported without the length of the change of the input",
+        file="decouple/metrics/influence.py",
+        before="    raw = change / size.double()",
+        after="    raw = change * (size.double() / size.double())",
+        caught_by=(TESTS + "mixing.py::test_influence_is_the_exact_derivative",),
+    ),
+    Mutant(
+        name="plateau-ceiling-never-read",
+        why="an argument of the grid falls through to the run's own",
+        file=FOLDER + "grid.py",
+        before="        ceiling=own.ceiling if ceiling is None else ceiling,",
+        after="        ceiling=own.ceiling,",
+        caught_by=(TESTS + "grid.py::test_the_grid_has_the_constants_of_the_document",),
+    ),
+    Mutant(
+        name="plateau-warmup-from-the-first-step",
+        why="the warm-up is counted from the start of the run, pre-contraction included",
+        file="decouple/training/equilibrium_trainer.py",
+        before="        warming = self.step - config.precontraction + 1",
+        after="        warming = self.step + 1",
+        caught_by=(
+            "tests/training/test_equilibrium_trainer.py::"
+            "test_learning_rate_rises_linearly_after_precontraction_and_then_stays",
+        ),
+    ),
+    Mutant(
+        name="plateau-average-in-one-arm-only",
+        why="arms that nothing is read off but their losses are measured on the raw weights",
+        file=FOLDER + "checkpoints.py",
+        before="                data.validation, weights=config.weights\n",
+        after=(
+            "                data.validation,\n"
+            '                weights=config.weights if config.readouts else "raw",\n'
+        ),
+        caught_by=(
+            TESTS + "trajectory.py::"
+            "test_what_is_read_off_changes_nothing_in_what_is_trained_and_measured",
+        ),
+    ),
+    Mutant(
+        name="plateau-excursions-after-the-fuse",
+        why="the steps that a blown fuse left undone are counted with the residual that blew it",
+        file=FOLDER + "trajectory.py",
+        before='    weights = series(trained, "regulariser_weight")\n',
+        after=(
+            "    residuals += residuals[-1:] * (last - len(residuals))\n"
+            '    weights = series(trained, "regulariser_weight")\n'
+        ),
+        caught_by=(
+            TESTS + "trajectory.py::"
+            "test_excursions_are_counted_until_the_fuse_blows_and_no_further",
+        ),
+    ),
+)
