@@ -621,8 +621,8 @@ def test_masked_loss_keeps_falling(run):
     controls=[unmasked(UNCHANGED)],
     note="loss on the training text where the base model's entropy is below its median, at the end "
     "as a part of that at the start; whether it matters that the tenth is the uncertain one is "
-    "another question: see entropy-mask-breaks-more-than-a-random-one. No smoke tier: what the small "
-    "stand-in is certain of in a real novel is wrong more often than not",
+    "another question: see entropy-mask-breaks-more-than-a-random-one. No smoke tier: what the "
+    "small stand-in is certain of in a real novel is wrong more often than not",
 )
 def test_mask_breaks_low_entropy_positions(run):
     return certainty_lost(run)

@@ -140,7 +140,8 @@ class EquilibriumTrainer:
             progress: Called at every check with steps done, steps in all and the last loss.
 
         Returns:
-            Status: `running` if paused, `finished`, or with the cause `diverged at step …` or `fuse blown at step …`.
+            Status: `running` if paused, `finished`, or with the cause `diverged at step …` or
+            `fuse blown at step …`.
         """
         config = self.config
         if checkpoint is not None:

@@ -94,10 +94,9 @@ def estimate(
         inputs = model.embed(windows[:, :-1])
         free = relax(model, inputs, made.relaxation)
         response = made.respond(model, inputs, windows[:, 1:], free)
-    found = []
-    for part, batch in zip(
-        torch.arange(len(windows)).split(batches.shape[1]), batches, strict=True
-    ):
+    found, size = [], batches.shape[1]
+    for index, batch in enumerate(batches):
+        part = slice(index * size, (index + 1) * size)
         state = response.state[part]
         loss, gradients = read_gradient(model, batch, state, response.vector[part])
         nudged = response.nudged
