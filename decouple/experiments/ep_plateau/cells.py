@@ -72,7 +72,8 @@ def _campaign(config: EPPlateauConfig) -> dict[str, int]:
     points, here = descent + 1, 1 + len(CONDITIONS)  # at the plateau each estimator in detail
     detailed, swept = descent + here, 1 + len(SWEPT_CONDITIONS)
     pairs = shape.batches * (shape.batches - 1) // 2
-    compared = descent * (1 + len(DESCENT_CONDITIONS)) + here
+    trained = sum(step > 0 for step in config.descent)  # what the controls are for
+    compared = descent + trained * len(DESCENT_CONDITIONS) + here
     cells = {
         "uniform_loss": 1,
         "validation_loss_at": points,

@@ -123,7 +123,7 @@ class ConstructedConfig:
     attention_factor: float = 8.0
     """Factor on the output weights of the attention: more of what is not symmetric."""
 
-    margin: float = 0.95
+    margin: float = 0.98
     """Euler step ε as a part of the largest under which the free phase still converges."""
 
     tolerance: float = 1e-2
@@ -357,16 +357,16 @@ def smoke() -> EPPlateauConfig:
         validate_every=10,
         held_out_windows=32,
         triangulation=TriangulationConfig(
-            batches=8,
-            batch=3,
+            batches=3,
+            batch=8,
             horizon=80,
             long_horizon=160,
-            long_batches=2,
+            long_batches=1,
             precision="float64",
-            averaged=(1, 8),
+            averaged=(1, 3),
         ),
         constructed=ConstructedConfig(),
-        learning_rates=(1e-4, 1e-3, 3e-3, 1e-2),
+        learning_rates=(1e-3, 1e-2),
         gate=SMOKE_GATE,
         influence_windows=4,
         influence_queries=2,

@@ -2,16 +2,17 @@
 
 A run of some steps never gets to the document's plateau. From its trained weights a block is made
 that has what is suspected there: attention that couples positions strongly, hence a Jacobian far
-from symmetric; an Euler step close to the largest under which the free phase converges; a free
-phase that stops as early as the gate allows; and a nudge as strong as an estimator that tracks the
-free phase can take. The recipe is the same for all seeds, and nothing of it looks at what the
-frozen correction does.
+from symmetric; a head that fits, so that the loss is a trained model's; an Euler step close to the
+largest under which the free phase converges; a free phase that stops as early as the gate allows;
+and a nudge as strong as an estimator that tracks the free phase can take. The recipe is the same
+for all seeds, and nothing of it looks at what the frozen correction does.
 """
 
 import copy
 from dataclasses import dataclass, replace
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from decouple.experiments.ep_plateau.config import EPPlateauConfig
@@ -23,6 +24,9 @@ from decouple.training.estimators.tracking import TrackingEquilibriumPropagation
 
 STEPS = tuple(tenths / 10 for tenths in range(15, 1, -1))
 """Euler steps ε that are tried for the largest under which the free phase converges."""
+
+HEADS = tuple(2 ** (quarters / 4) for quarters in range(-20, 5))
+"""Factors on the head that are tried for the one with the least loss."""
 
 NUDGES = tuple(0.01 * 1.25**rung for rung in range(16))
 """Relative strengths β that are tried, from 0.01 to 0.28, for the largest that tracking takes."""
@@ -55,9 +59,10 @@ def construct(config: EPPlateauConfig, model: EquilibriumTransformer, windows: T
     """Make the plateau point from trained weights.
 
     The attention's output weights are scaled by `attention_factor`; ε becomes `margin` times the
-    largest of `STEPS` under which the free phase converges on every window; the free phase stops at
-    `tolerance`, the nudged phase takes `nudged_steps`; and β is the largest of `NUDGES` with which
-    tracking still solves the adjoint equation on every window, up to `adjoint_residual`.
+    largest of `STEPS` under which the free phase converges on every window; the head is scaled by
+    the one of `HEADS` with the least loss on them; the free phase stops at `tolerance`; the nudged
+    phase takes `nudged_steps`; and β is the largest of `NUDGES` with which tracking still solves
+    the adjoint equation on every window, up to `adjoint_residual`.
 
     Args:
         config: Configuration of the arm, with a recipe.
@@ -74,6 +79,8 @@ def construct(config: EPPlateauConfig, model: EquilibriumTransformer, windows: T
     with torch.no_grad():
         made.attention_out.mul_(recipe.attention_factor)
     made.config = replace(made.config, step=recipe.margin * largest_step(config, made, windows))
+    with torch.no_grad():
+        made.head.mul_(best_head(config, made, windows))
     estimator = replace(
         estimator,
         relaxation=replace(estimator.relaxation, tolerance=recipe.tolerance),
@@ -102,6 +109,16 @@ def largest_step(config: EPPlateauConfig, model: EquilibriumTransformer, windows
     finally:
         model.config = own
     raise NoPointError("no plateau point: the free phase converges under no step")
+
+
+@torch.no_grad()
+def best_head(config: EPPlateauConfig, model: EquilibriumTransformer, windows: Tensor) -> float:
+    """The one of `HEADS` that, as a factor on the head, gives the least loss on the windows."""
+    relaxation = RelaxationConfig(steps=config.triangulation.horizon, tolerance=CONVERGED)
+    state = relax(model, model.embed(windows[:, :-1].long()), relaxation).state
+    logits, targets = model.logits(state).flatten(0, 1), windows[:, 1:].flatten().long()
+    losses = [F.cross_entropy(factor * logits, targets) for factor in HEADS]
+    return HEADS[int(torch.stack(losses).argmin())]
 
 
 @torch.no_grad()

@@ -31,6 +31,8 @@ def _gate(
     steps = gate.steps + prewarm
     model = replace(
         own,
+        damping=gate.damping,
+        step=gate.step,
         embedding_std=gate.contractive_std if contractive else gate.embedding_std,
         residual_scale=own.residual_scale * (gate.small_init if small_init else 1.0),
     )

@@ -39,6 +39,12 @@ class GateConfig:
     nudged_steps: int = 40
     """Euler steps T2 of the nudged phase [doc: section 0]."""
 
+    damping: float = 1.0
+    """Damping c of the block, as in the published preset."""
+
+    step: float = 0.1
+    """Euler step ε of the block, as in the published preset."""
+
     up_factor: float = 1.0
     """Factor on the initial feed-forward input weights; the document has none."""
 
@@ -61,6 +67,7 @@ class GateConfig:
             if getattr(self, name) < minimum:
                 raise ValueError(f"{name} must be at least {minimum}, got {getattr(self, name)}")
         positive = ("learning_rate", "up_factor", "embedding_std", "contractive_std", "small_init")
+        positive += ("damping", "step")
         for name in positive:
             value = getattr(self, name)
             if not (math.isfinite(value) and value > 0):
@@ -87,7 +94,9 @@ SMOKE_GATE = GateConfig(
     learning_rate=4e-3,
     free_steps=40,
     nudged_steps=8,
+    damping=0.5,
+    step=0.35,
     up_factor=3.0,
 )
-"""Some one or two seconds on a CPU core for each run. The weights are scaled up, since a narrow
-block contracts more by itself; the pre-phase is the published share of the warm-up."""
+"""Some one or two seconds on a CPU core for a run. Weights are scaled up and damping is halved, since
+a narrow block contracts more by itself; the pre-phase is the published share of the warm-up."""

@@ -44,10 +44,12 @@ from decouple.experiments.ep_plateau.sweep import (
 from decouple.experiments.ep_plateau.trajectory import gate_open, series, trajectory_rows
 from decouple.experiments.ep_plateau.triangulation import (
     Reference,
+    average,
     estimate,
     estimator_rows,
 )
 from decouple.models.transformer import Transformer
+from decouple.training.estimators.base import Estimate
 from decouple.training.estimators.config import EstimatorConfig
 from decouple.training.numerics import cpu_numerics
 
@@ -169,11 +171,12 @@ def _readouts(
         block = at_last(config, as_equilibrium(model)).model
         reference = Reference(config, block, batches)
         rows += reference.rows(step=step, point="descent")
-        for condition in ("trained", *DESCENT_CONDITIONS):
+        # Nothing descends yet at the start, where a control would show nothing.
+        for condition in ("trained", *DESCENT_CONDITIONS) if step else ("trained",):
             rows += estimator_rows(
                 config,
                 reference,
-                _estimator(config, condition),
+                estimate(block, _estimator(config, condition), batches),
                 step=step,
                 point="descent",
                 condition=condition,
@@ -199,15 +202,16 @@ def _at_the_plateau(plateau: Plateau, batches: torch.Tensor, seed: int, last: in
     config, model = plateau.config, plateau.model
     reference = Reference(config, model, batches)
     rows = reference.rows(step=last, point="plateau")
-    windows, truth = batches[0], reference.short[0].gradients
+    # A step is taken on all batches as one: what one of them does not show is then not missed.
+    windows, truth = batches.flatten(0, 1), average(reference.short)
     changes = loss_changes(config, model, truth, windows)
     rows += sweep_rows(changes, "loss_change_bptt", step=last, condition="trained")
     for condition in ("trained", *CONDITIONS):
-        estimator = _estimator(config, condition)
+        found = estimate(model, _estimator(config, condition), batches)
         rows += estimator_rows(
             config,
             reference,
-            estimator,
+            found,
             step=last,
             point="plateau",
             condition=condition,
@@ -215,17 +219,21 @@ def _at_the_plateau(plateau: Plateau, batches: torch.Tensor, seed: int, last: in
         )
         if condition not in ("trained", *SWEPT_CONDITIONS):
             continue
-        (found,) = estimate(model, estimator, windows[None])
-        assert found.state is not None  # estimators that are compared here relax
-        regularised = with_regulariser(config, model, found.gradients, found.state, seed)
-        for metric, gradients in (
-            ("loss_change_ep", found.gradients),
-            ("loss_change_ep_jac", regularised),
-            ("loss_change_ep_matched", matched(found.gradients, truth)),
+        gradients = average(found)
+        states = torch.cat([_state(each) for each in found])
+        for metric, direction in (
+            ("loss_change_ep", gradients),
+            ("loss_change_ep_jac", with_regulariser(config, model, gradients, states, seed)),
+            ("loss_change_ep_matched", matched(gradients, truth)),
         ):
-            changes = loss_changes(config, model, gradients, windows)
+            changes = loss_changes(config, model, direction, windows)
             rows += sweep_rows(changes, metric, step=last, condition=condition)
     return rows
+
+
+def _state(found: Estimate) -> torch.Tensor:
+    assert found.state is not None  # estimators that are compared here relax
+    return found.state
 
 
 def _estimator(config: EPPlateauConfig, condition: str) -> EstimatorConfig:

@@ -16,10 +16,10 @@ from decouple.models.equilibrium_relaxation import relax
 from decouple.training.contraction import jacobian_penalty, rademacher
 from decouple.training.equilibrium_trainer import BLOCK_PARAMETERS
 
-WORST = 10.0
-"""Largest change of the loss that is recorded, in nats; it stands for what is not finite too."""
+WORST = 2.0
+"""Largest rise of the loss that is recorded, in nats; it stands for what is not finite too."""
 
-RELAXED = 1e-6
+RELAXED = 1e-5
 """Force residual at which a block counts as relaxed for the loss after a step."""
 
 Gradients = Mapping[str, Tensor]

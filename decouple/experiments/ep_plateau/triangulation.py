@@ -119,7 +119,7 @@ def estimate(
 def estimator_rows(
     config: EPPlateauConfig,
     reference: Reference,
-    estimator: EstimatorConfig,
+    found: Sequence[Estimate],
     *,
     step: int,
     point: str,
@@ -138,13 +138,12 @@ def estimator_rows(
     Args:
         config: Configuration of the arm.
         reference: True gradients of the weights in question.
-        estimator: What plays EP.
+        found: Estimates of what plays EP, on the batches of the reference.
         step: Training step at which the weights stood.
         point: Name of the point, see `Row`.
         condition: `trained` for the arm's own estimator, or the name of another.
         detailed: Whether more than direction and length is wanted.
     """
-    found = estimate(reference.model, estimator, reference.batches)
     ours = [flatten(each.gradients) for each in found]
     pairs = list(zip(ours, reference.flat, strict=True))
     ratios = [norm_ratio(a, b, largest=LARGEST) for a, b in pairs]
@@ -190,6 +189,14 @@ def _nudged(found: Sequence[Estimate]) -> dict[str, float]:
     return {
         name: value.double().nan_to_num(LARGEST, LARGEST).clamp(max=LARGEST).median().item()
         for name, value in values.items()
+    }
+
+
+def average(estimates: Sequence[Estimate]) -> dict[str, Tensor]:
+    """Mean of the gradients of estimates, by parameter name."""
+    return {
+        name: torch.stack([each.gradients[name] for each in estimates]).mean(0)
+        for name in estimates[0].gradients
     }
 
 

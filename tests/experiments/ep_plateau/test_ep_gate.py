@@ -72,6 +72,7 @@ def test_rows_count_from_the_end_of_the_precontraction():
         "early_validation_loss": 4.0,
         "excursions_after_opening": 1.0,
         "peak_residual": 0.06,
+        "warmup_steps": 160.0,
     }
 
 
@@ -130,7 +131,8 @@ def test_the_published_arms_have_the_constants_of_the_document():
     assert made["gate_small_init"].model.residual_scale == pytest.approx(0.03)
     for config in made.values():
         assert config.training.learning_rate == 8e-4
-        assert config.readouts == ()
+        assert config.readouts == ("gate",)
+        assert (config.model.damping, config.model.step) == (1.0, 0.1), "the block is the same"
         assert config.snapshots == ()
 
 

@@ -2,6 +2,7 @@ from dataclasses import replace
 
 import pytest
 
+from decouple.experiments.ep_plateau import ARMS
 from decouple.experiments.ep_plateau.config import published, smoke
 from decouple.experiments.ep_plateau.grid import GRID, knob_rows
 
@@ -66,6 +67,6 @@ def test_the_limits_are_the_arms_own():
 def test_no_weights_and_no_contraction_are_refused():
     with pytest.raises(ValueError, match="weights must hold at least one step"):
         knob_rows(smoke(), [], step=0)
-    without = replace(smoke(), training=replace(smoke().training, contraction=None))
+    without = ARMS["bp"](smoke())
     with pytest.raises(ValueError, match="contraction must be given, got None"):
         knob_rows(without, [1.0], step=0)

@@ -43,7 +43,8 @@ CONFIG = EPPlateauConfig(
     validate_every=2,
     held_out_windows=4,
     triangulation=TriangulationConfig(
-        batches=2, batch=2, horizon=40, long_horizon=60, precision="float64", averaged=(1, 2)
+        batches=2, batch=2, horizon=40, long_horizon=60, long_batches=1, precision="float64",
+        averaged=(1, 2),
     ),
     constructed=ConstructedConfig(attention_factor=1.5),
     gate=GateConfig(
