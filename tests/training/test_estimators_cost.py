@@ -121,6 +121,10 @@ def test_memory_of_bptt_is_linear_in_the_number_of_steps():
     assert twenty > 2 * peak(propagation(free=20))
 
 
+def test_micro_batches_bound_the_memory_of_bptt():
+    assert peak(BPTTConfig(steps=40, micro_batch=1)) < 0.4 * peak(BPTTConfig(steps=40))
+
+
 def test_peak_memory_counts_what_lives_at_once():
     with PeakMemory() as memory:
         one = torch.zeros(1000)

@@ -291,6 +291,7 @@ def test_backpropagation_is_the_gradient_of_the_baseline():
             "tolerance must be finite and not negative, got -1.0",
         ),
         (BPTTConfig, {"steps": 0}, "steps must be at least 1, got 0"),
+        (BPTTConfig, {"micro_batch": 0}, "micro_batch must be at least 1 or None, got 0"),
         (ImplicitConfig, {"newton_steps": 0}, "newton_steps must be at least 1, got 0"),
     ],
 )
@@ -311,6 +312,17 @@ def test_impossible_estimators_are_refused_with_name_value_and_expectation(kind,
 def test_configurations_cost_no_torch(module):
     code = f"import sys, {module}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("size", [1, 2, 7])
+def test_bptt_in_micro_batches_is_bptt_of_the_batch(size):
+    model, windows = make()
+    whole = make_estimator(BPTTConfig(steps=9)).estimate(model, windows)
+    parts = make_estimator(BPTTConfig(steps=9, micro_batch=size)).estimate(model, windows)
+    torch.testing.assert_close(parts.gradients, whole.gradients)
+    for name in ("loss", "state", "residual", "free_trace"):
+        torch.testing.assert_close(getattr(parts, name), getattr(whole, name))
+    assert parts.evaluations == whole.evaluations
 
 
 def test_what_is_no_estimator_and_what_is_too_large_is_refused():

@@ -66,9 +66,8 @@ class GateConfig:
         for name, minimum in at_least.items():
             if getattr(self, name) < minimum:
                 raise ValueError(f"{name} must be at least {minimum}, got {getattr(self, name)}")
-        positive = ("learning_rate", "up_factor", "embedding_std", "contractive_std", "small_init")
-        positive += ("damping", "step")
-        for name in positive:
+        positive = ["learning_rate", "up_factor", "embedding_std", "contractive_std", "small_init"]
+        for name in [*positive, "damping", "step"]:
             value = getattr(self, name)
             if not (math.isfinite(value) and value > 0):
                 raise ValueError(f"{name} must be positive and finite, got {value}")
@@ -98,5 +97,5 @@ SMOKE_GATE = GateConfig(
     step=0.35,
     up_factor=3.0,
 )
-"""Some one or two seconds on a CPU core for a run. Weights are scaled up and damping is halved, since
+"""Some one or two seconds on a CPU core for a run. Weights are scaled up and damping is halved, as
 a narrow block contracts more by itself; the pre-phase is the published share of the warm-up."""

@@ -48,6 +48,7 @@ from decouple.experiments.ep_plateau.triangulation import (
     estimate,
     estimator_rows,
 )
+from decouple.experiments.groups import check_seeds
 from decouple.models.transformer import Transformer
 from decouple.training.estimators.base import Estimate
 from decouple.training.estimators.config import EstimatorConfig
@@ -71,11 +72,7 @@ def run_arm(
         ValueError: If there are no seeds, or one is negative or given twice.
         RuntimeError: If the configured device is not there.
     """
-    seeds = list(seeds)
-    if not seeds or min(seeds) < 0 or len(set(seeds)) < len(seeds):
-        raise ValueError(f"seeds must be distinct numbers from 0 up, at least one, got {seeds}")
-    if config.device == "cuda" and not torch.cuda.is_available():
-        raise RuntimeError("device='cuda' is configured, but torch finds no CUDA device")
+    seeds = check_seeds(seeds, config.device)
     tables, status = [], {}
     with cpu_numerics(config.threads):
         data = prepare(config, shared)

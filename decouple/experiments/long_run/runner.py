@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.func import functional_call
 
 from decouple.experiments.continuations import Continuations
+from decouple.experiments.groups import RunGroup, run_in_groups
 from decouple.experiments.long_run.cells import COORDINATES
 from decouple.experiments.long_run.config import LongRunConfig
 from decouple.experiments.long_run.evaluation import Evaluation, Windows
@@ -34,7 +35,6 @@ from decouple.models.gpt2 import load_base
 from decouple.training.cycles import Progress, Row
 from decouple.training.ensemble import Loss, Parameters
 from decouple.training.fine_tuning import FineTuning, Phase, fine_tune
-from decouple.training.numerics import cpu_numerics
 
 DOCUMENT = "long_run"
 
@@ -59,27 +59,17 @@ def run_arm(
         FileNotFoundError: If the base is not on this machine.
         RuntimeError: If the configured device is not there.
     """
-    seeds = list(seeds)
-    if not seeds or min(seeds) < 0 or len(set(seeds)) < len(seeds):
-        raise ValueError(f"seeds must be distinct numbers from 0 up, at least one, got {seeds}")
-    if config.device == "cuda" and not torch.cuda.is_available():
-        raise RuntimeError("device='cuda' is configured, but torch finds no CUDA device")
-    groups = [seeds[start : start + config.group] for start in range(0, len(seeds), config.group)]
-    rows: list[Row] = []
-    status: dict[int, str] = {}
-    with cpu_numerics(config.threads):
+
+    def shared_by_groups() -> RunGroup:
         data = prepare(config, shared)
         conductor = _conductor(config)
         reference = look_up(config, conductor, data)
-        for index, group in enumerate(groups):
-            report = _shared_progress(progress, index, len(groups))
-            group_rows, group_status = _run_group(
-                config, data, conductor, reference, group, scratch, report
-            )
-            for seed, seed_rows, text in zip(group, group_rows, group_status, strict=True):
-                rows += [(DOCUMENT, arm, seed, *row) for row in seed_rows]
-                status[seed] = text
-    return _table(rows), status
+        return lambda group, report: _run_group(
+            config, data, conductor, reference, group, scratch, report
+        )
+
+    rows, status = run_in_groups(config, seeds, shared_by_groups, progress)
+    return _table([(DOCUMENT, arm, seed, *row) for seed, row in rows]), status
 
 
 def make_loss(conductor: Conductor) -> Loss:
@@ -289,17 +279,6 @@ def _identity(config: LongRunConfig, seeds: Sequence[int], arrays: Sequence[np.n
         digest.update(repr((array.shape, array.dtype)).encode())
         digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()
-
-
-def _shared_progress(progress: Progress | None, index: int, groups: int) -> Progress | None:
-    """Progress of one group as a part of that of all."""
-    if progress is None:
-        return None
-
-    def report(done: int, total: int, note: str) -> None:
-        progress(index * total + done, groups * total, note)
-
-    return report
 
 
 def _table(rows: list[Row]) -> pd.DataFrame:

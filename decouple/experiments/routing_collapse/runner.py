@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.func import functional_call
 
+from decouple.experiments.groups import RunGroup, run_in_groups
 from decouple.experiments.routing_collapse.config import RoutingCollapseConfig
 from decouple.experiments.routing_collapse.evaluation import (
     HeldOut,
@@ -36,7 +37,6 @@ from decouple.metrics.routing import load_balancing_loss
 from decouple.models.moe import Interventions, MoETransformer
 from decouple.training.cycles import Progress, Row, train_cycles
 from decouple.training.ensemble import Loss, Parameters, stack_parameters
-from decouple.training.numerics import cpu_numerics
 
 DOCUMENT = "routing_collapse"
 COORDINATES = ["step", "layer", "expert", "condition", "metric", "value"]
@@ -57,23 +57,13 @@ def run_arm(
         ValueError: If there are no seeds, or one is negative or given twice.
         RuntimeError: If the configured device is not there.
     """
-    seeds = list(seeds)
-    if not seeds or min(seeds) < 0 or len(set(seeds)) < len(seeds):
-        raise ValueError(f"seeds must be distinct numbers from 0 up, at least one, got {seeds}")
-    if config.device == "cuda" and not torch.cuda.is_available():
-        raise RuntimeError("device='cuda' is configured, but torch finds no CUDA device")
-    groups = [seeds[start : start + config.group] for start in range(0, len(seeds), config.group)]
-    rows: list[Row] = []
-    status: dict[int, str] = {}
-    with cpu_numerics(config.threads):
+
+    def shared_by_groups() -> RunGroup:
         data = prepare(config, shared)
-        for index, group in enumerate(groups):
-            report = _shared_progress(progress, config, index, len(groups))
-            group_rows, group_status = _run_group(config, data, group, scratch, report)
-            for seed, seed_rows, text in zip(group, group_rows, group_status, strict=True):
-                rows += [(DOCUMENT, arm, seed, *row) for row in seed_rows]
-                status[seed] = text
-    return _table(rows), status
+        return lambda group, report: _run_group(config, data, group, scratch, report)
+
+    rows, status = run_in_groups(config, seeds, shared_by_groups, progress)
+    return _table([(DOCUMENT, arm, seed, *row) for seed, row in rows]), status
 
 
 def make_loss(model: MoETransformer, balancing: float) -> Loss:
@@ -194,20 +184,6 @@ def _identity(
     digest.update(np.ascontiguousarray(windows).data)
     digest.update(np.ascontiguousarray(held_out).data)
     return digest.hexdigest()
-
-
-def _shared_progress(
-    progress: Progress | None, config: RoutingCollapseConfig, index: int, groups: int
-) -> Progress | None:
-    """Progress of one group as a part of that of all."""
-    if progress is None:
-        return None
-    steps = config.cycles * config.steps_per_cycle
-
-    def report(done: int, _total: int, note: str) -> None:
-        progress(index * steps + done, groups * steps, note)
-
-    return report
 
 
 def _table(rows: list[Row]) -> pd.DataFrame:

@@ -205,6 +205,13 @@ def test_training_lowers_the_masked_loss_and_moves_every_block(tables):
     np.testing.assert_allclose(total, values(table, "weight_delta", step=4), rtol=1e-6)
 
 
+def test_certain_and_uncertain_positions_are_different_ones(tables):
+    for arm in ("published", "unmasked"):
+        for step in (0, 4):
+            certain = values(tables(arm), "low_entropy_loss", step=step)
+            assert (certain != values(tables(arm), "masked_loss", step=step)).all()
+
+
 def test_without_updates_nothing_moves(tables):
     table = tables("no_updates")
     assert not values(table, "weight_delta").any()
