@@ -88,8 +88,11 @@ def test_each_sample_stops_by_itself_and_as_if_it_were_alone(seed, scales):
         alone = relax(model, inputs[sample : sample + 1], config)
         assert alone.steps[0] == together.steps[sample]
         torch.testing.assert_close(alone.state[0], together.state[sample], rtol=0, atol=1e-12)
-    assert (together.residual <= 1e-8).all()
-    assert together.evaluations == together.steps.max() + 2  # one to see the end, one at the state
+    # A small input may leave a block that does not contract: then all its steps are taken.
+    stopped = together.residual <= 1e-8
+    assert (stopped | (together.steps == config.steps)).all()
+    # One evaluation at the state; one more to see the end, where there is one before the last step.
+    assert together.evaluations == together.steps.max() + (2 if stopped.all() else 1)
 
 
 def test_samples_of_one_batch_do_stop_at_different_steps():

@@ -161,7 +161,7 @@ def test_adjoint_is_implicit_and_corrected_propagation_goes_there(case):
     assert distance(gradient(case, adjoint), expected) < 1e-12
     for correction in ("frozen", "tracking"):
         found = gradient(case, propagation(points=4, correction=correction, beta=2e-3))
-        assert distance(found, expected) < 1e-8
+        assert distance(found, expected) < 1e-6  # of order β⁴, times what a block makes of it
 
 
 @given(case=cases(), points=st.sampled_from([1, 2, 4]))
