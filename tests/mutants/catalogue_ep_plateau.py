@@ -48,12 +48,12 @@ EP_PLATEAU: tuple[Mutant, ...] = (
         caught_by=_smoke("frozen_correction_is_the_cause"),
     ),
     Mutant(
-        name="plateau-point-solved-tightly",
-        why="the recipe's tolerance is never read, and the free phase runs to its end",
+        name="plateau-nudge-never-set",
+        why="the strength that the recipe finds is not handed on",
         file=FOLDER + "constructed.py",
-        before="        relaxation=replace(estimator.relaxation, tolerance=recipe.tolerance),",
-        after="        relaxation=replace(estimator.relaxation, steps=400, tolerance=1e-10),",
-        caught_by=_smoke("bias_not_noise"),
+        before="beta=largest_nudge(config, made, estimator, windows)",
+        after="beta=0.01 * largest_nudge(config, made, estimator, windows)",
+        caught_by=_smoke("frozen_correction_is_the_cause"),
     ),
     # Caught by unit tests.
     Mutant(
@@ -109,10 +109,12 @@ EP_PLATEAU: tuple[Mutant, ...] = (
         name="plateau-average-in-one-arm-only",
         why="arms that nothing is read off but their losses are measured on the raw weights",
         file=FOLDER + "checkpoints.py",
-        before="                data.validation, weights=config.weights\n",
+        before="trainer.held_out(data.validation, weights=config.weights).loss",
         after=(
+            "trainer.held_out(\n"
             "                data.validation,\n"
             '                weights=config.weights if config.readouts else "raw",\n'
+            "            ).loss"
         ),
         caught_by=(
             TESTS + "trajectory.py::"

@@ -6,6 +6,7 @@ under a lock; the others wait and read.
 
 import functools
 import hashlib
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,9 +89,9 @@ def train(
             return
         last = trainer.step == config.training.steps or trainer.status != "running"
         if trainer.step % config.validate_every == 0 or last:
-            validation[trainer.step] = trainer.held_out(
-                data.validation, weights=config.weights
-            ).loss
+            loss = trainer.held_out(data.validation, weights=config.weights).loss
+            if math.isfinite(loss):  # weights that have diverged have no loss
+                validation[trainer.step] = loss
         if trainer.step in config.snapshots or last:
             with trainer.weights(config.weights):
                 snapshots[trainer.step] = {

@@ -41,7 +41,12 @@ from decouple.experiments.ep_plateau.sweep import (
     sweep_rows,
     with_regulariser,
 )
-from decouple.experiments.ep_plateau.trajectory import gate_open, series, trajectory_rows
+from decouple.experiments.ep_plateau.trajectory import (
+    BrokenRunError,
+    gate_open,
+    series,
+    trajectory_rows,
+)
 from decouple.experiments.ep_plateau.triangulation import (
     Reference,
     average,
@@ -80,7 +85,7 @@ def run_arm(
             try:
                 rows = _run_seed(config, data, seed, scratch, shared, progress)
                 status[seed] = _not_finite(rows) or FINISHED
-            except NoPointError as error:
+            except (NoPointError, BrokenRunError) as error:
                 rows, status[seed] = [], str(error)
             tables.append(table(rows, arm=arm, seed=seed))
     return pd.concat(tables, ignore_index=True), status
@@ -108,6 +113,8 @@ def _run_seed(
         )
     if "campaign" not in config.readouts and "mixing" not in config.readouts:
         return rows
+    if trained.status != FINISHED:
+        raise BrokenRunError(trained.status)
     if progress is not None:
         progress(config.training.steps, config.training.steps, "readouts")
     model = build()
@@ -131,6 +138,8 @@ def _begin(
     trained = train_once(
         source, lambda: initial_model(source, data.vocab_size, seed), data, seed, shared
     )
+    if trained.status != FINISHED:
+        raise BrokenRunError(f"the run it begins with {trained.status}")
     model = as_equilibrium(initial_model(source, data.vocab_size, seed))
     _load(model, trained.last)
     if start.kind == "published":

@@ -12,8 +12,15 @@ from decouple.experiments.ep_plateau.grid import knob_rows
 from decouple.experiments.ep_plateau.rows import Row
 from decouple.training.equilibrium_trainer import METRICS
 
+LARGEST = 1e12
+"""Residual of a run whose numbers have diverged."""
+
 BROKEN_SHARE = 10
 """The last tenth of a run is looked at for a broken basin."""
+
+
+class BrokenRunError(RuntimeError):
+    """A run that ended before what is to be read off it was there; says how it ended."""
 
 
 def series(trained: Trained, metric: str) -> list[float]:
@@ -41,10 +48,16 @@ def trajectory_rows(config: EPPlateauConfig, trained: Trained) -> list[Row]:
 
     Args:
         config: Configuration of the arm.
-        trained: Its training, at least one step of it.
+        trained: Its training.
+
+    Raises:
+        BrokenRunError: If it diverged before its first step was over.
     """
+    if not trained.history:
+        raise BrokenRunError(trained.status)
     last = config.training.steps
     residuals = series(trained, "force_residual_mean")
+    diverged = trained.status.startswith("diverged")
     weights = series(trained, "regulariser_weight")
     is_open = gate_open(trained)
     rows = []
@@ -58,16 +71,18 @@ def trajectory_rows(config: EPPlateauConfig, trained: Trained) -> list[Row]:
             for step in range(config.record_every, last + 1, config.record_every)
         ]
     validation = carried(config, trained)
+    # What a run begins with is no merit of its own where other training made it.
+    own = [each for each in validation.items() if each[0] or config.start.source is None]
     rows += [Row("validation_loss", value, step) for step, value in validation.items()]
     used = task_steps(is_open, config.training.precontraction)
     ending = {
-        "best_validation_loss": min(trained.validation.values()),
-        "largest_residual": max(residuals),
+        "best_validation_loss": min(loss for _, loss in own),
+        "largest_residual": LARGEST if diverged else max(residuals),
         "excursions": sum(value > config.excursion_residual for value in residuals),
         "broken_basin": _broken_basin(config, residuals),
         "ended_step": trained.steps,
         "fuse_blown": trained.status.startswith("fuse"),
-        "diverged": trained.status.startswith("diverged"),
+        "diverged": diverged,
     }
     if "gate" not in config.readouts:  # exp4 counts these itself
         ending |= {

@@ -134,6 +134,7 @@ def test_the_weights_that_are_measured_are_those_that_are_kept(config, data, tmp
     model = initial_model(raw, data.vocab_size, SEED)
     found = train(raw, model, data, SEED, checkpoint=tmp_path / "a.pt", identity="a")
     assert all(torch.equal(found.last[name], value) for name, value in model.named_parameters())
-    average = train_once(config, build(config, data), data, SEED, tmp_path)
+    averaged = replace(config, weights="average")
+    average = train_once(averaged, build(averaged, data), data, SEED, tmp_path)
     assert not torch.equal(average.last["up"], found.last["up"])
     assert average.history == found.history

@@ -161,6 +161,18 @@ def test_a_run_that_breaks_is_evidence(tmp_path):
     assert residuals[1:] == [residuals[1]] * 5, "it stays where it stopped"
 
 
+def test_a_document_run_that_breaks_has_a_status_and_no_readouts(tmp_path):
+    contraction = replace(CONFIG.training.contraction, fuse_residual=1e-9, fuse_patience=2)
+    broken = replace(CONFIG, training=replace(CONFIG.training, contraction=contraction))
+    for arm, words in (
+        ("published", "fuse blown at"),
+        ("grid_base", "the run it begins with fuse"),
+    ):
+        table, status = run(ARMS[arm](broken), [SEED], arm=arm, scratch=tmp_path, shared=tmp_path)
+        assert status[SEED].startswith(words)
+        assert table.empty
+
+
 def test_seeds_that_are_none_are_refused(tmp_path):
     for seeds in ([], [-1], [3, 3]):
         with pytest.raises(ValueError, match="seeds must be distinct numbers from 0 up"):

@@ -7,9 +7,13 @@ import torch
 
 from decouple.data import CorpusConfig, TokenizerConfig
 from decouple.experiments.ep_plateau.checkpoints import Trained, train
-from decouple.experiments.ep_plateau.config import EPPlateauConfig, smoke
+from decouple.experiments.ep_plateau.config import EPPlateauConfig, StartConfig, smoke
 from decouple.experiments.ep_plateau.preparation import initial_model, prepare
-from decouple.experiments.ep_plateau.trajectory import trajectory_rows
+from decouple.experiments.ep_plateau.trajectory import (
+    LARGEST,
+    BrokenRunError,
+    trajectory_rows,
+)
 from decouple.models.equilibrium_config import EquilibriumConfig
 from decouple.training.equilibrium_trainer import METRICS
 from decouple.training.numerics import cpu_numerics
@@ -29,6 +33,7 @@ CONFIG = EPPlateauConfig(
     validate_every=4,
     held_out_windows=4,
     excursion_residual=0.05,
+    weights="average",
 )  # fmt: skip
 
 
@@ -95,3 +100,29 @@ def test_what_is_read_off_changes_nothing_in_what_is_trained_and_measured(tmp_pa
     assert read.validation == unread.validation
     for name, value in read.last.items():
         assert torch.equal(value, unread.last[name])
+
+
+def metric(rows, name):
+    (value,) = [row.value for row in rows if row.metric == name]
+    return value
+
+
+def test_what_a_run_begins_with_is_no_merit_of_its_own():
+    found = replace(broken([1e-3] * 8), status="finished", validation={0: 2.0, 4: 2.6, 8: 2.5})
+    assert metric(trajectory_rows(CONFIG, found), "best_validation_loss") == 2.0
+    warm = replace(CONFIG, start=StartConfig(kind="published", source=CONFIG))
+    assert metric(trajectory_rows(warm, found), "best_validation_loss") == 2.5
+
+
+def test_divergence_is_evidence_with_finite_cells():
+    found = replace(broken([1e-3, 2e-3]), status="diverged at step 3: loss is nan")
+    rows = trajectory_rows(CONFIG, found)
+    assert metric(rows, "diverged") == 1.0
+    assert metric(rows, "largest_residual") == LARGEST
+    assert all(abs(row.value) < float("inf") for row in rows)
+
+
+def test_a_run_without_a_single_step_is_no_trajectory():
+    nothing = replace(broken([1e-3]), status="diverged at step 1: loss is nan", history=[], steps=0)
+    with pytest.raises(BrokenRunError, match="diverged at step 1"):
+        trajectory_rows(CONFIG, nothing)
