@@ -1,11 +1,12 @@
 """Document `ep_plateau`: why equilibrium propagation stops learning at a loss of 2.40.
 
-Every band was written down before the seeds that judge it were run. Where the document states a
+Every band was written down before the runs that judge it were made; that of bias-not-noise is newer
+than the smoke runs, of which it is not judged. Where the document states a
 threshold it is used; else half of the published change ("half the change"), or a fifth of it for
 what is said not to change; where only an order is asked of the document's own tables, its prose
 states that order. EP is equilibrium propagation, BPTT backpropagation through the relaxation, BP
 the standard decoder. "Plateau" is the last checkpoint of the published run; a smoke run never gets
-there, and its plateau is a constructed point: trained weights, at which the free phase stops early.
+there, and its plateau is a point constructed from trained weights.
 """
 
 from __future__ import annotations

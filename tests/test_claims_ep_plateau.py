@@ -3,6 +3,7 @@
 import math
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -151,6 +152,55 @@ def test_a_knob_that_stood_still_is_not_judged(name):
     claim.predicate(*[moved] * len(claim.arms))
     with pytest.raises(UndecidableError, match="never moved"):
         claim.predicate(*[moved] * (len(claim.arms) - 1), pinned)
+
+
+def averaged(one, all_of_eight):
+    """A run by hand whose gradients have these cosines, of one batch and of eight as one."""
+    table = pd.DataFrame(
+        {
+            "metric": "cosine_averaged",
+            "step": 60,
+            "point": "plateau",
+            "batches": [1, 8],
+            "value": [one, all_of_eight],
+        }
+    )
+    return Run(table.assign(document="ep_plateau", arm="by hand", seed=0), label="by hand")
+
+
+def test_noise_alone_fails_where_bias_is_claimed():
+    claim = CLAIMS["bias-not-noise"]
+    band = claim.bands["gpu"]
+    # Gradients of cosine c with a unit vector, the rest independent noise, averaged over eight.
+    generator, c, size = np.random.default_rng(0), 0.3, 4000
+    noise = generator.normal(size=(8, size)) * np.sqrt((1 - c**2) / size)
+    noise[:, 0] = c
+    mean = noise.mean(axis=0)
+    of_noise = claim.predicate(averaged(c, mean[0] / np.linalg.norm(mean)))
+    assert of_noise.middle == pytest.approx(1, abs=0.05)
+    assert band.margin(of_noise.middle) < 0
+    of_bias = claim.predicate(averaged(c, c))
+    assert band.margin(of_bias.middle) > 0
+    with pytest.raises(UndecidableError, match="too few batches"):
+        claim.predicate(averaged(0.05, 0.05))
+
+
+def test_a_knob_that_lay_at_its_floor_is_not_judged():
+    claim = CLAIMS["relaxing-floor-and-target-does-not-help"]
+    rows = (("best_validation_loss", 30, 2.4), ("knob_moved", 30, 0.2))
+    floored = measured(*rows, ("knob_at_floor", 30, 0.95))
+    with pytest.raises(UndecidableError, match="lay at its floor"):
+        claim.predicate(*[floored] * len(claim.arms))
+
+
+def test_another_estimator_is_no_cure_where_the_true_gradient_gains_nothing():
+    predicate = CLAIMS["estimator-is-the-cause"].predicate
+    frozen, tracking, bptt = (
+        measured(("validation_loss", 0, 3.0), ("validation_loss", 20, end))
+        for end in (3.1, 3.4, 3.2)
+    )
+    with pytest.raises(UndecidableError, match="gains nothing"):
+        predicate(frozen, tracking, bptt)
 
 
 def test_horizon_and_rates_are_judged_by_the_worst_cell():
