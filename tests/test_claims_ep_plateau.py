@@ -10,10 +10,12 @@ import pytest
 from decouple.claim import UndecidableError
 from decouple.claim.evidence import Run
 from decouple.claim.figures import Figure
-from decouple.claim.judge import judge_published
+from decouple.claim.judge import judge_published, judge_runs
 from decouple.claim.load import load_claims
 from decouple.claim.published import load_tables
 from decouple.claim.verdict import Verdict
+from decouple.experiments.ep_plateau import ARMS
+from decouple.experiments.ep_plateau.presets import published as published_preset
 
 ROOT = Path(__file__).resolve().parents[1]
 TABLES = ROOT / "fixtures" / "published" / "ep_plateau"
@@ -134,10 +136,12 @@ def test_a_loss_between_two_known_steps_is_anything_between_them():
 def test_a_ceiling_that_was_never_reached_is_not_judged():
     predicate = CLAIMS["jr-max-8-beats-32"].predicate
     loss = ("best_validation_loss", 30, 2.4)
-    low = measured(loss, ("regulariser_weight", 10, 0.1), ("regulariser_weight", 20, 8.0))
+    # What a sparse record shows of the weight does not count, but the largest of all steps.
+    record = [("regulariser_weight", 10, 0.1), ("regulariser_weight", 20, 9.0)]
+    low = measured(loss, *record, ("largest_regulariser_weight", 30, 8.0))
     with pytest.raises(UndecidableError, match="never rose above 8"):
         predicate(low, low)
-    high = measured(loss, ("regulariser_weight", 10, 0.1), ("regulariser_weight", 20, 8.1))
+    high = measured(loss, record[0], ("largest_regulariser_weight", 30, 8.1))
     assert predicate(high, low) == (Figure.exactly(2.4), Figure.exactly(2.4))
 
 
@@ -215,3 +219,204 @@ def test_horizon_and_rates_are_judged_by_the_worst_cell():
     )
     claim = CLAIMS["ep-diverges-above-3e-4"]
     assert claim.predicate(Run(rates)) == Figure.exactly(-0.1)
+
+
+EXP4 = ("early_validation_loss", "peak_residual")
+
+
+def judged(name, arms, noise=1e-3):
+    """A claim judged on runs by hand: metrics by arm, what is judged differs a little by seed.
+
+    A metric is a value at the last step, or values by step.
+    """
+
+    def fetch(arm, seeds):
+        return {seed: run_of(arm, seed) for seed in seeds}
+
+    def run_of(arm, seed):
+        generator = np.random.default_rng([seed, list(arms).index(arm)])
+        rows = []
+        for metric, cells in arms[arm].items():
+            by_step = cells if isinstance(cells, dict) else {20_000: cells}
+            spread = noise if metric in ("best_validation_loss", *EXP4) else 0.0
+            drift = spread * cells * generator.normal() if spread else 0.0
+            rows += [(metric, step, value + drift) for step, value in by_step.items()]
+        table = pd.DataFrame(rows, columns=["metric", "step", "value"])
+        return Run(table.assign(document="ep_plateau", arm=arm, seed=seed), label=f"arm {arm}")
+
+    return judge_runs(CLAIMS[name], "gpu", fetch, seeds=range(5), next_seeds=range(5, 10))
+
+
+MOVED = {"knob_moved": 25.0, "knob_at_floor": 0.2, "largest_regulariser_weight": 25.0}
+
+
+def loss(value, **more):
+    return {"best_validation_loss": value, **more}
+
+
+def grid(base, ceiling_4, ceiling_8, ceiling_16, **changes):
+    losses = {
+        "grid_base": base,
+        "grid_jr_max_4": ceiling_4,
+        "grid_jr_max_8": ceiling_8,
+        "grid_jr_max_16": ceiling_16,
+        "grid_floor_0.05": 2.477,
+        "grid_floor_0.03_target_5e-3": 2.482,
+    }
+    arms = {arm: loss(value, **MOVED | changes) for arm, value in losses.items()}
+    return {**arms, "bp": loss(1.695)}
+
+
+GRID_CLAIMS = (
+    "jr-max-8-beats-32",
+    "jr-max-4-beats-32",
+    "higher-ceilings-cost-more",
+    "no-setting-comes-near-the-band",
+)
+
+
+@pytest.mark.parametrize("name", GRID_CLAIMS)
+def test_the_documents_own_grid_supports_what_is_said_of_it(name):
+    assert judged(name, grid(2.463, 2.376, 2.3648, 2.416)).verdict is Verdict.SUPPORTED
+
+
+@pytest.mark.parametrize("name", GRID_CLAIMS)
+def test_a_grid_without_effect_supports_none_of_it(name):
+    level = 1.7 if name == "no-setting-comes-near-the-band" else 2.4
+    assert judged(name, grid(level, level, level, level)).verdict is Verdict.REFUTED
+
+
+def test_one_setting_near_the_band_is_enough_to_refute_that_none_comes_near():
+    found = judged("no-setting-comes-near-the-band", grid(2.463, 1.7, 2.3648, 2.416))
+    assert found.verdict is Verdict.REFUTED
+
+
+def test_a_loss_that_rises_and_falls_again_with_the_ceiling_does_not_rise():
+    found = judged("higher-ceilings-cost-more", grid(2.40, 2.376, 2.3648, 2.45))
+    assert found.verdict is Verdict.REFUTED
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "words"),
+    [
+        ("jr-max-8-beats-32", {"largest_regulariser_weight": 8.0}, "never rose above 8"),
+        ("jr-max-4-beats-32", {"largest_regulariser_weight": 4.0}, "never rose above 4"),
+        ("higher-ceilings-cost-more", {"largest_regulariser_weight": 8.0}, "never rose above 8"),
+        ("higher-ceilings-cost-more", {"largest_regulariser_weight": 16.0}, "never rose above 16"),
+        ("no-setting-comes-near-the-band", {"knob_moved": 0.0}, "never moved"),
+        ("no-setting-comes-near-the-band", {"knob_at_floor": 0.95}, "lay at its floor"),
+    ],
+)
+def test_a_grid_whose_knob_was_not_turned_decides_nothing(name, change, words):
+    found = judged(name, grid(2.463, 2.376, 2.3648, 2.416, **change))
+    assert found.verdict is Verdict.INCONCLUSIVE
+    assert words in found.reason
+
+
+@pytest.mark.parametrize(
+    ("tracking", "verdict"),
+    [(2.0, Verdict.SUPPORTED), (2.40, Verdict.REFUTED), (2.6, Verdict.REFUTED)],
+)
+def test_tracking_has_to_end_lower(tracking, verdict):
+    arms = {"published": loss(2.4037), "tracking": loss(tracking)}
+    assert judged("tracking-lowers-the-plateau", arms).verdict is verdict
+
+
+@pytest.mark.parametrize(
+    ("gaps", "verdict"),
+    [
+        ((0.2, 0.45, 0.708), Verdict.SUPPORTED),
+        ((0.7, 0.7, 0.708), Verdict.REFUTED),
+        ((0.2, 0.708, 0.708), Verdict.REFUTED),  # from 128 on it no longer grows
+    ],
+)
+def test_the_gap_has_to_grow_at_every_doubling_of_the_context(gaps, verdict):
+    decoders = {"bp_context_64": 1.9, "bp_context_128": 1.8, "bp": 1.695}
+    arms = {name: loss(value) for name, value in decoders.items()}
+    for arm, decoder, gap in zip(
+        ("context_64", "context_128", "published"), decoders.values(), gaps, strict=True
+    ):
+        arms[arm] = loss(decoder + gap)
+    assert judged("gap-grows-with-context", arms).verdict is verdict
+
+
+def tight(ep, bptt, ep_loss=1.60):
+    """Runs at these residuals in their second half, far off before it."""
+    return {
+        arm: loss(value, residual={5000: 0.05, 10_000: residual, 15_000: residual}, **MOVED)
+        for arm, value, residual in (("ep_tight", ep_loss, ep), ("bptt_tight", 1.66, bptt))
+    }
+
+
+def test_at_matched_residuals_the_order_of_the_losses_decides():
+    name = "ep-at-least-bptt-at-a-matched-residual"
+    assert judged(name, tight(1.5e-4, 2e-4)).verdict is Verdict.SUPPORTED
+    assert judged(name, tight(1.5e-4, 2e-4, ep_loss=1.70)).verdict is Verdict.REFUTED
+    # What lies below the tolerance of the free phase is as far as EP can tell.
+    assert judged(name, tight(9e-6, 1e-8)).verdict is Verdict.SUPPORTED
+
+
+@pytest.mark.parametrize(
+    ("ep", "bptt", "words"),
+    [
+        (3e-5, 3e-4, "differ by more than a factor of 3.2 and are not matched"),
+        (3e-4, 3e-5, "differ by more than a factor of 3.2 and are not matched"),
+        (1.5e-4, 0.068, "a residual of 0.068 is not tight"),
+        (2e-3, 2e-3, "a residual of 0.002 is not tight"),
+    ],
+)
+def test_residuals_that_do_not_match_decide_nothing(ep, bptt, words):
+    found = judged("ep-at-least-bptt-at-a-matched-residual", tight(ep, bptt))
+    assert found.verdict is Verdict.INCONCLUSIVE
+    assert words in found.reason
+
+
+def test_the_numbers_of_a_matched_residual_are_those_of_the_arms():
+    predicate = CLAIMS["ep-at-least-bptt-at-a-matched-residual"].predicate
+    names = predicate.__globals__
+    own = published_preset()
+    for arm in ("ep_tight", "bptt_tight"):
+        target = ARMS[arm](own).training.contraction.target_residual
+        assert target == pytest.approx(names["TIGHT"])
+    ratio = own.training.contraction.target_residual / names["TIGHT"]
+    assert names["MATCHED"] == pytest.approx(math.sqrt(ratio))
+    assert own.training.estimator.relaxation.tolerance == names["RESOLVED"]
+    assert own.gate.early == names["EARLY"]
+
+
+def starts(early, peak=0.14, **later):
+    """The three starts of exp4: lowest early losses, all of them lower in the end if told so."""
+    arms = {}
+    for arm, value in early.items():
+        end = later.get(arm, value - 0.1)
+        arms[arm] = {
+            "early_validation_loss": value,
+            "best_validation_loss": min(value, end),
+            "validation_loss": {300: value, 1000: end},
+            "peak_residual": peak if arm == "gate_small_init" else 5e-3,
+        }
+    return arms
+
+
+def test_fastest_early_is_judged_early_and_against_both_others():
+    name = "fastest-early-but-excursion-prone"
+    order = {"gate_small_init": 4.03, "gate_warmup": 5.2, "gate_prewarm": 4.8}
+    assert judged(name, starts(order)).verdict is Verdict.SUPPORTED
+    # That it is caught up later is no objection, and that it is best later no help.
+    assert judged(name, starts(order, gate_warmup=3.0)).verdict is Verdict.SUPPORTED
+    slow = order | {"gate_small_init": 5.5}
+    assert judged(name, starts(slow, gate_small_init=3.0)).verdict is Verdict.REFUTED
+    behind_prewarm = order | {"gate_prewarm": 3.9}
+    assert judged(name, starts(behind_prewarm)).verdict is Verdict.REFUTED
+    assert judged(name, starts(order, peak=0.02)).verdict is Verdict.REFUTED
+
+
+def test_what_a_table_has_of_the_early_steps_bounds_the_lowest_early_loss():
+    early = CLAIMS["fastest-early-but-excursion-prone"].predicate.__globals__["early_loss"]
+    found = {
+        arm: early(published("gate", arm=arm))
+        for arm in ("gate_small_init", "gate_warmup", "gate_prewarm")
+    }
+    assert (found["gate_small_init"].low, found["gate_small_init"].high) == (4.025, 4.035)
+    assert (found["gate_warmup"].low, found["gate_warmup"].high) == (4.105, 6.075)
+    assert (found["gate_prewarm"].low, found["gate_prewarm"].high) == (4.125, 5.975)

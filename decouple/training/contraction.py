@@ -13,7 +13,10 @@ from torch import Tensor, nn
 
 from decouple.models.equilibrium import EquilibriumTransformer
 from decouple.training.equilibrium_trainer_config import ContractionConfig
-from decouple.training.estimators.base import NudgedPhase
+from decouple.training.estimators.base import NudgedPhase, Solution
+
+BLOCK_PARAMETERS = ("query_key_value", "attention_out", "up", "down")
+"""Parameters of the branches, the only ones that the regulariser reaches."""
 
 
 def rademacher(like: Tensor, probes: int, generator: torch.Generator) -> Tensor:
@@ -90,7 +93,8 @@ class Verdicts(NamedTuple):
     """The worst sample's free phase is close enough to its fixed point."""
 
     nudged: Tensor
-    """The worst sample's nudged phase neither runs away nor misses the adjoint equation."""
+    """The worst sample's nudged phase neither runs away nor misses the adjoint equation; where the
+    equations are solved outright instead, they are."""
 
     @property
     def open(self) -> Tensor:
@@ -99,7 +103,10 @@ class Verdicts(NamedTuple):
 
 
 def judge_estimate(
-    residual: Tensor, nudged: NudgedPhase | None, config: ContractionConfig
+    residual: Tensor,
+    nudged: NudgedPhase | None,
+    config: ContractionConfig,
+    solution: Solution | None = None,
 ) -> Verdicts:
     """Judge an estimate by its worst sample: a residual alone does not certify the nudged phase.
 
@@ -107,10 +114,11 @@ def judge_estimate(
         residual: (B,) force residual at the end of the free phase.
         nudged: Behaviour of the nudged phase; None, for estimators without one, passes.
         config: Limits; what is not a number is beyond any limit.
+        solution: How the equations were solved, for estimators that solve them outright.
     """
     free = (residual <= config.gate_residual).all()
     if nudged is None:
-        return Verdicts(free, torch.ones_like(free))
+        return Verdicts(free, torch.ones_like(free) if solution is None else solution.solved.all())
     settled = nudged.growth <= config.gate_growth
     solved = nudged.adjoint_residual <= config.gate_adjoint
     return Verdicts(free, (settled & solved).all())

@@ -20,6 +20,7 @@ from decouple.models.equilibrium_relaxation import relax
 from decouple.models.transformer import Transformer
 from decouple.training.checkpoint import load_checkpoint, save_checkpoint
 from decouple.training.contraction import (
+    BLOCK_PARAMETERS,
     Controller,
     Fuse,
     ParameterAverage,
@@ -28,7 +29,11 @@ from decouple.training.contraction import (
     rademacher,
 )
 from decouple.training.ensemble import make_optimizer
-from decouple.training.equilibrium_trainer_config import EquilibriumTrainerConfig
+from decouple.training.equilibrium_trainer_config import (
+    ContractionConfig,
+    EquilibriumTrainerConfig,
+)
+from decouple.training.equilibrium_trainer_record import Intervention, read_rows, step_row
 from decouple.training.estimators.base import Estimate
 from decouple.training.estimators.config import BackpropagationConfig
 from decouple.training.estimators.cost import Evaluations
@@ -36,29 +41,6 @@ from decouple.training.estimators.registry import make_estimator
 
 Weights: TypeAlias = Literal["raw", "average"]
 """The parameters as last updated, or their moving average."""
-
-METRICS = (
-    "loss",
-    "force_residual_mean",
-    "force_residual_worst",
-    "step_residual_mean",
-    "step_residual_worst",
-    "growth_worst",
-    "adjoint_residual_worst",
-    "free_valid",
-    "nudged_valid",
-    "regulariser_weight",
-    "penalty",
-    "gradient_norm",
-    "force_evaluations",
-    "fuse_blown",
-)
-"""What is recorded of each step, before its update; cross-entropy in nats per token. Residuals are
-over the samples of the batch: ‖F‖ / ‖z‖ at the end of the free phase, and ε times that. Force
-evaluations are those of the estimate, the regulariser apart."""
-
-BLOCK_PARAMETERS = ("query_key_value", "attention_out", "up", "down")
-"""Parameters of the branches, the only ones that the regulariser reaches."""
 
 
 class HeldOut(NamedTuple):
@@ -152,7 +134,13 @@ class EquilibriumTrainer:
         while self.status == "running" and self.step < end:
             steps = min(config.check_every, end - self.step)
             rows = [self.train_step() for _ in range(steps)]
-            self._record(torch.stack(rows).tolist())
+            kept, ended = read_rows(
+                torch.stack(rows).tolist(),
+                first=self.step - steps + 1,
+                contraction=config.contraction,
+            )
+            self.history += kept
+            self.status = ended or self.status
             last = self.status != "running" or self.step == config.steps
             if checkpoint is not None and (last or self.step % config.checkpoint_every == 0):
                 save_checkpoint(checkpoint, identity, self.state_dict())
@@ -212,72 +200,41 @@ class EquilibriumTrainer:
         )
 
     def _set_gradients(self, estimate: Estimate) -> Tensor:
-        """Judge the estimate, add the regulariser, and say in a row of `METRICS` what was done."""
+        """Hand the optimiser its gradients, and say in a row of `METRICS` what was done."""
         gradients = dict(estimate.gradients)
-        residual, nudged = estimate.residual, estimate.nudged
-        zero, one = residual.new_zeros(()), residual.new_ones(())
-        epsilon = self.model.config.step if isinstance(self.model, EquilibriumTransformer) else 0.0
-        free_valid = nudged_valid = one
-        weight = penalty = blown = zero
+        done = Intervention.none(estimate.residual)
         if self.config.contraction is not None:
-            assert isinstance(self.model, EquilibriumTransformer)
-            assert estimate.state is not None
-            verdicts = judge_estimate(residual, nudged, self.config.contraction)
-            free_valid, nudged_valid = verdicts.free, verdicts.nudged
-            # Chosen, not multiplied: a gradient that is refused may hold what is not a number. It
-            # counts as zero, so what the optimiser remembers of earlier ones still moves weights.
-            gradients = {name: torch.where(verdicts.open, g, 0.0) for name, g in gradients.items()}
-            weight = self.controller.weight
-            probes = rademacher(
-                estimate.state, self.config.contraction.probes, self.probe_generator
-            )
-            loss = jacobian_penalty(self.model, estimate.state, probes)
-            block = [self.parameters[name] for name in BLOCK_PARAMETERS]
-            pulls = torch.autograd.grad(loss, block)
-            for name, pull in zip(BLOCK_PARAMETERS, pulls, strict=True):
-                gradients[name] = gradients[name] + weight.to(pull.dtype) * pull
-            penalty = loss.detach()
-            self.controller.update(residual)
-            blown = self.fuse.update(residual)
+            done = self._contract(estimate, gradients, self.config.contraction)
         for name, parameter in self.parameters.items():
             parameter.grad = gradients[name]
-        row = [
-            estimate.loss,
-            residual.mean(),
-            residual.amax(),
-            epsilon * residual.mean(),
-            epsilon * residual.amax(),
-            zero if nudged is None else _worst(nudged.growth),
-            zero if nudged is None else _worst(nudged.adjoint_residual),
-            free_valid,
-            nudged_valid,
-            weight,
-            penalty,
-            nn.utils.get_total_norm(list(gradients.values())),
-            one * estimate.evaluations.total,
-            blown,
-        ]
-        return torch.stack([value.double() for value in row])
+        block = self.model if isinstance(self.model, EquilibriumTransformer) else None
+        return step_row(estimate, done, gradients, 0.0 if block is None else block.config.step)
 
-    def _record(self, rows: list[list[float]]) -> None:
-        """Append rows up to the step that ended the run, if one did."""
-        first = self.step - len(rows) + 1
-        columns = {name: index for index, name in enumerate(METRICS)}
-        for step, row in enumerate(rows, start=first):
-            for name in ("loss", "gradient_norm"):
-                value = row[columns[name]]
-                if not abs(value) < float("inf"):
-                    self.status = f"diverged at step {step}: {name} is {value}"
-                    return
-            self.history.append(row)
-            contraction = self.config.contraction
-            if contraction is not None and row[columns["fuse_blown"]]:
-                residual = row[columns["force_residual_mean"]]
-                self.status = (
-                    f"fuse blown at step {step}: residual {residual:.3g} is the last of "
-                    f"{contraction.fuse_patience} above {contraction.fuse_residual}"
-                )
-                return
+    def _contract(
+        self, estimate: Estimate, gradients: dict[str, Tensor], config: ContractionConfig
+    ) -> Intervention:
+        """Judge the estimate and add the regulariser's to its gradients."""
+        assert isinstance(self.model, EquilibriumTransformer)  # the configuration has seen to it
+        assert estimate.state is not None
+        verdicts = judge_estimate(estimate.residual, estimate.nudged, config, estimate.solution)
+        # Chosen, not multiplied: a gradient that is refused may hold what is not a number. It
+        # counts as zero, so what the optimiser remembers of earlier ones still moves weights.
+        for name, g in gradients.items():
+            gradients[name] = torch.where(verdicts.open, g, 0.0)
+        weight = self.controller.weight
+        probes = rademacher(estimate.state, config.probes, self.probe_generator)
+        penalty = jacobian_penalty(self.model, estimate.state, probes)
+        pulls = torch.autograd.grad(penalty, [self.parameters[name] for name in BLOCK_PARAMETERS])
+        for name, pull in zip(BLOCK_PARAMETERS, pulls, strict=True):
+            gradients[name] = gradients[name] + weight.to(pull.dtype) * pull
+        self.controller.update(estimate.residual)
+        return Intervention(
+            free_valid=verdicts.free,
+            nudged_valid=verdicts.nudged,
+            weight=weight,
+            penalty=penalty.detach(),
+            blown=self.fuse.update(estimate.residual),
+        )
 
     @contextmanager
     def weights(self, which: Weights) -> Iterator[None]:
@@ -347,11 +304,6 @@ class EquilibriumTrainer:
         if self.config.contraction is not None:
             self.controller.load_state_dict(state["controller"])
             self.fuse.load_state_dict(state["fuse"])
-
-
-def _worst(values: Tensor) -> Tensor:
-    """Largest of the batch; a nudged phase that overflowed is infinitely bad, not unknown."""
-    return values.nan_to_num(nan=torch.inf, posinf=torch.inf).amax()
 
 
 def _stream(device: torch.device, seed: int, stream: int) -> torch.Generator:

@@ -135,4 +135,61 @@ EP_PLATEAU: tuple[Mutant, ...] = (
             "test_excursions_are_counted_until_the_fuse_blows_and_no_further",
         ),
     ),
+    Mutant(
+        name="plateau-parts-of-the-penalty-not-weighted",
+        why="each part of the batches counts as if it were all of them",
+        file=FOLDER + "sweep.py",
+        before="contraction.floor * share * pull",
+        after="contraction.floor * pull",
+        caught_by=(TESTS + "sweep.py::test_loss_and_regulariser_in_parts_are_those_of_the_whole",),
+    ),
+    Mutant(
+        name="plateau-all-batches-at-once",
+        why="the bound on what is held at a time is not handed on",
+        file=FOLDER + "triangulation.py",
+        before="    parts = torch.split(batches, at_once or len(batches))",
+        after="    parts = torch.split(batches, len(batches))",
+        caught_by=(
+            TESTS + "triangulation.py::test_no_more_batches_are_held_at_a_time_than_asked_for",
+        ),
+    ),
+    Mutant(
+        name="plateau-readouts-not-kept",
+        why="an interrupted run makes all its readouts again",
+        file=FOLDER + "checkpoints.py",
+        before="            save_checkpoint(path, identity, kept)\n",
+        after="",
+        caught_by=(TESTS + "run.py::test_readouts_that_were_made_are_not_made_again",),
+    ),
+    Mutant(
+        name="plateau-source-trained-in-silence",
+        why="the run that another begins with shows no progress",
+        file=FOLDER + "runner.py",
+        before="data, seed, shared, progress\n    )\n    if trained.status",
+        after="data, seed, shared\n    )\n    if trained.status",
+        caught_by=(
+            TESTS + "run.py::"
+            "test_progress_counts_the_run_it_begins_with_its_own_steps_and_the_readouts",
+        ),
+    ),
+    Mutant(
+        name="plateau-largest-weight-is-the-last",
+        why="a weight that rose and fell again counts as one that never rose",
+        file=FOLDER + "grid.py",
+        before='        "largest_regulariser_weight": max(weights),',
+        after='        "largest_regulariser_weight": weights[-1],',
+        caught_by=(
+            TESTS + "grid.py::test_movement_is_the_whole_way_and_limits_are_shares_of_steps",
+        ),
+    ),
+    Mutant(
+        name="plateau-residuals-taken-for-matched",
+        why="arms said to be at one residual are compared wherever they are",
+        file="claims/test_ep_plateau.py",
+        before="    refuse_if_not_matched(bptt, ep)\n",
+        after="",
+        caught_by=(
+            "tests/test_claims_ep_plateau.py::test_residuals_that_do_not_match_decide_nothing",
+        ),
+    ),
 )

@@ -231,9 +231,9 @@ EQUILIBRIUM: tuple[Mutant, ...] = (
     Mutant(
         name="ep-divergence-goes-on",
         why="a loss that is not a number is put in the table and training goes on",
-        file="decouple/training/equilibrium_trainer.py",
-        before='                if not abs(value) < float("inf"):',
-        after='                if value == float("inf"):',
+        file="decouple/training/equilibrium_trainer_record.py",
+        before='            if not abs(value) < float("inf"):',
+        after='            if value == float("inf"):',
         caught_by=(TRAINER + "divergence_is_a_status_with_step_and_cause_and_leaves_no_such_row",),
     ),
     Mutant(
@@ -245,6 +245,17 @@ EQUILIBRIUM: tuple[Mutant, ...] = (
         caught_by=(
             COST + "what_was_counted_is_what_the_formula_says",
             COST + "counts_account_for_the_arithmetic_that_was_done",
+        ),
+    ),
+    Mutant(
+        name="ep-referee-always-sure",
+        why="a search for the fixed point that ended short of it counts as one that found it",
+        file="decouple/training/estimators/base.py",
+        before="        return (self.residual <= self.tolerance) & (self.adjoint_residual <=",
+        after="        return (self.residual == self.residual) & (self.adjoint_residual <=",
+        caught_by=(
+            "tests/training/test_estimators_implicit.py::"
+            "test_training_records_whether_it_was_solved_and_learns_only_then",
         ),
     ),
 )

@@ -15,11 +15,12 @@ from decouple.models.equilibrium_relaxation import relax
 from decouple.models.transformer import build_transformer
 from decouple.models.transformer_config import TransformerConfig
 from decouple.training.checkpoint import load_checkpoint
-from decouple.training.equilibrium_trainer import METRICS, EquilibriumTrainer
+from decouple.training.equilibrium_trainer import EquilibriumTrainer
 from decouple.training.equilibrium_trainer_config import (
     ContractionConfig,
     EquilibriumTrainerConfig,
 )
+from decouple.training.equilibrium_trainer_record import METRICS
 from decouple.training.estimators.config import (
     AdjointConfig,
     BackpropagationConfig,

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Literal
 from decouple.data import corpus_fingerprint, corpus_label, tokenizer_fingerprint
 from decouple.experiments.ep_plateau.arms import ARMS
 from decouple.experiments.ep_plateau.cells import expected_cells
-from decouple.experiments.ep_plateau.config import PRESETS, TIERS, EPPlateauConfig
+from decouple.experiments.ep_plateau.config import EPPlateauConfig
+from decouple.experiments.ep_plateau.presets import PRESETS, TIERS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -47,7 +48,7 @@ STEM = "ep_plateau"
 OWN_DATA: frozenset[str] = frozenset()
 """Data fingerprints of the document's own text: TinyStories as a whole is not at hand."""
 
-SEEDS = {"smoke": 5, "minutes": 1, "short": 1, "published": 1}
+SEEDS = {"smoke": 5, "minutes": 3, "short": 3, "published": 3}
 """How many seeds judge a preset."""
 
 CALIBRATION_SEEDS = {"smoke": range(1000, 1040)}

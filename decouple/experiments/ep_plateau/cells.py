@@ -16,7 +16,7 @@ ONCE = (
     "fuse_blown",
     "diverged",
 )
-KNOB = ("knob_moved", "knob_at_floor", "knob_at_ceiling")
+KNOB = ("knob_moved", "knob_at_floor", "knob_at_ceiling", "largest_regulariser_weight")
 GATE = (
     "dead_zone_steps",
     "warmup_steps",

@@ -1,4 +1,4 @@
-"""Training one arm, kept so that it can be taken up again and that other arms can begin with it.
+"""Training one arm and measuring it, kept so that either can be taken up where it stopped.
 
 The document's own run is the start of several arms. Whichever process needs it first trains it,
 under a lock; the others wait and read.
@@ -7,7 +7,7 @@ under a lock; the others wait and read.
 import functools
 import hashlib
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from decouple.data import corpus_fingerprint, tokenizer_fingerprint
 from decouple.experiments.ep_plateau.config import EPPlateauConfig
 from decouple.experiments.ep_plateau.preparation import ORDER, Data, stream
+from decouple.experiments.ep_plateau.rows import Row
 from decouple.training.checkpoint import load_checkpoint, save_checkpoint
 from decouple.training.equilibrium_trainer import EquilibriumTrainer
 
@@ -27,6 +28,9 @@ Weights: TypeAlias = dict[str, Tensor]
 
 PARTS = ("data", "models", "training", "experiments/ep_plateau")
 """Where the code lies that decides what training gives."""
+
+READING = ("metrics",)
+"""Where more of the code lies that decides what is read off it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +44,7 @@ class Trained:
     """Steps taken."""
 
     history: list[list[float]]
-    """(steps, metrics) as `equilibrium_trainer.METRICS` names them."""
+    """(steps, metrics) as `equilibrium_trainer_record.METRICS` names them."""
 
     validation: dict[int, float]
     """Held-out loss by step."""
@@ -164,6 +168,45 @@ def train_once(
         return Trained(**state)
 
 
+def measure_once(
+    config: EPPlateauConfig,
+    stages: Mapping[str, Callable[[], Sequence[Row]]],
+    seed: int,
+    folder: Path,
+    progress: Progress | None = None,
+) -> list[Row]:
+    """Rows of several readouts, each kept in a folder as soon as it is there.
+
+    A readout reads weights that are kept too and nothing that another leaves behind, so that one
+    which was interrupted begins again and those before it are not made twice.
+
+    Args:
+        config: Configuration of the arm.
+        stages: Readouts in their order, by name.
+        seed: Replicate.
+        folder: Where rows are kept.
+        progress: Called after each with the number done, the number of all and its name.
+    """
+    parts = (_identity(config, seed), config, tuple(stages), _code(READING))
+    identity = hashlib.sha256(repr(parts).encode()).hexdigest()
+    path = folder / f"read-{identity[:24]}.pt"
+    kept: dict[str, list[list[Any]]] = load_checkpoint(path, identity, "cpu") or {}
+    for done, (name, stage) in enumerate(stages.items(), start=1):
+        if name not in kept:
+            kept[name] = [list(row) for row in stage()]
+            save_checkpoint(path, identity, kept)
+        if progress is not None:
+            progress(done, len(stages), name)
+    return [Row(*values) for name in stages for values in kept[name]]
+
+
+@torch.no_grad()
+def load_weights(model: nn.Module, weights: Weights) -> None:
+    """Put weights that were kept into a model."""
+    for name, value in model.named_parameters():
+        value.copy_(weights[name])
+
+
 def _identity(config: EPPlateauConfig, seed: int) -> str:
     """Digest of all that decides what training gives."""
     parts: Sequence[object] = (
@@ -181,17 +224,17 @@ def _identity(config: EPPlateauConfig, seed: int) -> str:
         config.device,
         seed,
         torch.__version__,
-        _code(),
+        _code(PARTS),
     )
     return hashlib.sha256(repr(parts).encode()).hexdigest()
 
 
 @functools.cache
-def _code() -> str:
-    """Digest of the sources that training is made of: what is kept must not outlive them."""
+def _code(parts: tuple[str, ...]) -> str:
+    """Digest of the sources in some folders: what they make and is kept must not outlive them."""
     root = Path(__file__).parents[2]
     digest = hashlib.sha256()
-    for part in PARTS:
+    for part in parts:
         for file in sorted((root / part).rglob("*.py")):
             digest.update(file.read_bytes())
     return digest.hexdigest()

@@ -1,19 +1,14 @@
-"""Configuration and presets of the equilibrium-propagation campaign; imports no torch."""
+"""Configuration of the equilibrium-propagation campaign; imports no torch."""
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Literal
 
 from decouple.data import CorpusConfig, TokenizerConfig
-from decouple.experiments.ep_plateau.gate_config import SMOKE_GATE, GateConfig
-from decouple.models.equilibrium_config import EquilibriumConfig, RelaxationConfig
+from decouple.experiments.ep_plateau.gate_config import GateConfig
+from decouple.models.equilibrium_config import EquilibriumConfig
 from decouple.models.transformer_config import TransformerConfig
-from decouple.training.equilibrium_trainer_config import (
-    ContractionConfig,
-    EquilibriumTrainerConfig,
-)
-from decouple.training.estimators.config import EquilibriumPropagationConfig
+from decouple.training.equilibrium_trainer_config import EquilibriumTrainerConfig
 
 DEVICES = ("cpu", "cuda")
 WEIGHTS = ("raw", "average")
@@ -21,8 +16,6 @@ PRECISIONS = ("float32", "float64")
 STARTS = ("fresh", "published", "plateau")
 READOUTS = ("campaign", "mixing", "gate")
 ESTIMATORS = ("frozen", "tracking", "adjoint", "bptt")
-RESIDUAL_ALONE = 1e30
-"""Limit of growth and adjoint residual that nothing reaches: the document's gate knows neither."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -80,8 +73,12 @@ class TriangulationConfig:
     averaged: tuple[int, ...] = (1, 2, 4, 8)
     """Numbers of batches that both gradients are averaged over before they are compared [ours]."""
 
+    batches_at_once: int | None = None
+    """Batches that are relaxed and nudged at a time, to bound memory; None takes all [ours]."""
+
     micro_batch: int | None = None
-    """Windows backpropagated through at a time, to bound memory; None takes all [ours]."""
+    """Windows backpropagated through `horizon` steps at a time, to bound memory, and through more
+    steps in proportion fewer; None takes all [ours]."""
 
     precision: Literal["float32", "float64"] = "float32"
     """Arithmetic of the comparison, whatever the training used [ours]."""
@@ -108,12 +105,19 @@ class TriangulationConfig:
             raise ValueError(
                 f"long_batches must be from 1 to batches={self.batches}, got {self.long_batches}"
             )
-        if self.micro_batch is not None and self.micro_batch < 1:
-            raise ValueError(f"micro_batch must be at least 1 or None, got {self.micro_batch}")
+        for name in ("batches_at_once", "micro_batch"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"{name} must be at least 1 or None, got {value}")
         if self.precision not in PRECISIONS:
             raise ValueError(
                 f"precision must be one of {', '.join(PRECISIONS)}, got {self.precision!r}"
             )
+
+    @property
+    def windows_at_once(self) -> int | None:
+        """Windows that are relaxed at a time where they belong to no batch."""
+        return None if self.batches_at_once is None else self.batches_at_once * self.batch
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -288,105 +292,3 @@ class EPPlateauConfig:
     def descent(self) -> tuple[int, ...]:
         """Snapshots that the run reaches, without its last step."""
         return tuple(step for step in self.snapshots if step < self.training.steps)
-
-
-def _contraction() -> ContractionConfig:
-    """The document's contraction machinery, whose gate looks at the free residual alone."""
-    return ContractionConfig(gate_growth=RESIDUAL_ALONE, gate_adjoint=RESIDUAL_ALONE)
-
-
-def published() -> EPPlateauConfig:
-    """The published scale: one run of 20,000 steps on a GPU, in as many pieces as it takes."""
-    # Tight enough that the free phase's error does not show, and on a GPU a step costs little.
-    relaxation = RelaxationConfig(coarse="tf32", compiled=True)
-    return EPPlateauConfig(
-        training=EquilibriumTrainerConfig(
-            estimator=EquilibriumPropagationConfig(relaxation=relaxation, compiled=True),
-            contraction=_contraction(),
-            checkpoint_every=100,
-        ),
-        readouts=("campaign",),
-        triangulation=TriangulationConfig(micro_batch=6),
-        device="cuda",
-    )
-
-
-def short() -> EPPlateauConfig:
-    """The published model for a tenth of the steps; never fills the published-scale verdict."""
-    config = published()
-    return replace(config, training=replace(config.training, steps=2000))
-
-
-def minutes() -> EPPlateauConfig:
-    """The published model for some hundred steps: a look at the start of the descent."""
-    config = published()
-    training = replace(config.training, steps=400, checkpoint_every=100)
-    return replace(
-        config, training=training, snapshots=(0, 200), validate_every=50, record_every=10
-    )
-
-
-def smoke() -> EPPlateauConfig:
-    """Small enough for continuous integration: seconds on one CPU core for a seed."""
-    relaxation = RelaxationConfig(tolerance=1e-4)
-    return EPPlateauConfig(
-        corpus=CorpusConfig(words=30_000),
-        tokenizer=TokenizerConfig(kind="bpe", vocab_size=256),
-        model=EquilibriumConfig(
-            width=32,
-            context=32,
-            n_heads=4,
-            leak=0.0,
-            damping=1.0,
-            step=0.7,
-            norm="rms",
-            activation="silu",
-            embedding_std=0.5,
-        ),
-        training=EquilibriumTrainerConfig(
-            estimator=EquilibriumPropagationConfig(relaxation=relaxation, steps=20),
-            contraction=_contraction(),
-            steps=40,
-            batch=8,
-            learning_rate=1e-2,
-            warmup=5,
-            average_decay=0.8,
-            check_every=10,
-            checkpoint_every=40,
-        ),
-        weights="average",  # of decay 0.8, which forgets the start within steps
-        readouts=("campaign",),
-        snapshots=(0, 20),
-        record_every=1,
-        validate_every=10,
-        held_out_windows=32,
-        triangulation=TriangulationConfig(
-            batches=3,
-            batch=8,
-            horizon=80,
-            long_horizon=160,
-            long_batches=1,
-            precision="float64",
-            averaged=(1, 3),
-        ),
-        constructed=ConstructedConfig(),
-        learning_rates=(1e-3, 1e-2),
-        gate=SMOKE_GATE,
-        influence_windows=4,
-        influence_queries=2,
-        grid_steps=30,
-        swap_steps=20,
-        distances=(1, 2, 4, 8, 16),
-    )
-
-
-PRESETS: dict[str, Callable[[], EPPlateauConfig]] = {
-    "published": published,
-    "short": short,
-    "minutes": minutes,
-    "smoke": smoke,
-}
-"""Named configurations of the published arm."""
-
-TIERS = {"gpu": "published", "smoke": "smoke"}
-"""Preset that speaks for each tier."""

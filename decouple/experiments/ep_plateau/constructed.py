@@ -50,6 +50,24 @@ class Plateau:
     """The arm's configuration with the free and the nudged phase of the point."""
 
 
+def plateau_point(
+    config: EPPlateauConfig, model: EquilibriumTransformer, windows: Tensor
+) -> Plateau:
+    """The plateau point of an arm: made by its recipe, or where it has none the last checkpoint.
+
+    Args:
+        config: Configuration of the arm.
+        model: Its last weights; left as they are.
+        windows: (n, T + 1) token ids on which a recipe tries what it makes.
+
+    Raises:
+        NoPointError: If the recipe makes no point.
+    """
+    if config.constructed is None:
+        return at_last(config, model)
+    return construct(config, model, windows)
+
+
 def at_last(config: EPPlateauConfig, model: EquilibriumTransformer) -> Plateau:
     """The last checkpoint of a run as the plateau point, in the arithmetic of the comparison."""
     return Plateau(_in_precision(config, model), config)

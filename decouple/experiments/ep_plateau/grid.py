@@ -48,7 +48,8 @@ def knob_rows(config: EPPlateauConfig, weights: Sequence[float], *, step: int) -
     """How far the regulariser's weight travelled, and where it was held.
 
     Metrics: `knob_moved`, largest λ minus smallest; `knob_at_floor` and `knob_at_ceiling`, the
-    share of the steps at either limit.
+    share of the steps at either limit; `largest_regulariser_weight`, the largest λ of all steps,
+    which a record of some of them can miss.
 
     Args:
         config: Configuration of the arm.
@@ -67,6 +68,7 @@ def knob_rows(config: EPPlateauConfig, weights: Sequence[float], *, step: int) -
         "knob_moved": max(weights) - min(weights),
         "knob_at_floor": _share_at(weights, limits.floor),
         "knob_at_ceiling": _share_at(weights, limits.ceiling),
+        "largest_regulariser_weight": max(weights),
     }
     return [Row(metric, value, step) for metric, value in values.items()]
 

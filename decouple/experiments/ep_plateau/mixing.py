@@ -113,8 +113,9 @@ def probe_influence(
     residuals = [residual]
     whole: list[Influence] = []
     half: list[Influence] = []
+    away = torch.tensor(distances, device=inputs.device)
     for query in queries:
-        sources = query - torch.tensor(distances, device=inputs.device)  # (D,)
+        sources = query - away  # (D,)
         near = inputs[:, sources]  # (n, D, C)
         drawn = torch.randn(near.shape, generator=generator, dtype=near.dtype).to(near.device)
         change = perturbation * drawn * (_length(near) / _length(drawn))

@@ -13,8 +13,7 @@ from decouple.metrics.gradients import flatten
 from decouple.models.equilibrium import EquilibriumTransformer
 from decouple.models.equilibrium_config import RelaxationConfig
 from decouple.models.equilibrium_relaxation import relax
-from decouple.training.contraction import jacobian_penalty, rademacher
-from decouple.training.equilibrium_trainer import BLOCK_PARAMETERS
+from decouple.training.contraction import BLOCK_PARAMETERS, jacobian_penalty, rademacher
 
 WORST = 2.0
 """Largest rise of the loss that is recorded, in nats; it stands for what is not finite too."""
@@ -32,8 +31,11 @@ def loss_of(config: EPPlateauConfig, model: EquilibriumTransformer, windows: Ten
     The block is relaxed for as many steps as BPTT takes, whatever the estimator of the arm does.
     """
     relaxation = RelaxationConfig(steps=config.triangulation.horizon, tolerance=RELAXED)
-    state = relax(model, model.embed(windows[:, :-1]), relaxation).state
-    return float(model.cost(state, windows[:, 1:]).sum() / windows[:, 1:].numel())
+    costs = []
+    for part in torch.split(windows, config.triangulation.windows_at_once or len(windows)):
+        state = relax(model, model.embed(part[:, :-1]), relaxation).state
+        costs.append(model.cost(state, part[:, 1:]))
+    return float(torch.cat(costs).sum() / windows[:, 1:].numel())
 
 
 @contextmanager
@@ -89,10 +91,15 @@ def with_regulariser(
     generator = torch.Generator(state.device).manual_seed(stream(seed, READOUT))
     probes = rademacher(state, contraction.probes, generator)
     block = [dict(model.named_parameters())[name] for name in BLOCK_PARAMETERS]
-    pulls = torch.autograd.grad(jacobian_penalty(model, state, probes), block)
+    at_once = config.triangulation.windows_at_once or len(state)
     added = dict(gradients)
-    for name, pull in zip(BLOCK_PARAMETERS, pulls, strict=True):
-        added[name] = added[name] + contraction.floor * pull
+    for part, signs in zip(
+        torch.split(state, at_once), torch.split(probes, at_once, dim=1), strict=True
+    ):
+        share = len(part) / len(state)  # the penalty is a mean over samples
+        pulls = torch.autograd.grad(jacobian_penalty(model, part, signs), block)
+        for name, pull in zip(BLOCK_PARAMETERS, pulls, strict=True):
+            added[name] = added[name] + contraction.floor * share * pull
     return added
 
 

@@ -10,7 +10,7 @@ from decouple.experiments.ep_plateau.config import EPPlateauConfig
 from decouple.experiments.ep_plateau.gate import first_open_step, skipped_steps, task_steps
 from decouple.experiments.ep_plateau.grid import knob_rows
 from decouple.experiments.ep_plateau.rows import Row
-from decouple.training.equilibrium_trainer import METRICS
+from decouple.training.equilibrium_trainer_record import METRICS
 
 LARGEST = 1e12
 """Residual of a run whose numbers have diverged."""
@@ -44,7 +44,7 @@ def trajectory_rows(config: EPPlateauConfig, trained: Trained) -> list[Row]:
     until the run ended; `broken_basin`, share of the last tenth of them with a residual above the
     gate and below the fuse; `gate_skipped_steps`, `first_open_step` (task steps); `ended_step`,
     `fuse_blown`, `diverged`; and where there is a regulariser `knob_moved`, `knob_at_floor`,
-    `knob_at_ceiling`.
+    `knob_at_ceiling`, `largest_regulariser_weight`.
 
     Args:
         config: Configuration of the arm.

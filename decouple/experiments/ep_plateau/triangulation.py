@@ -50,7 +50,10 @@ class Reference:
         self.flat = [flatten(each.gradients) for each in self.short]
 
     def _through(self, steps: int, batches: Tensor) -> list[Estimate]:
-        micro = self.config.triangulation.micro_batch
+        shape = self.config.triangulation
+        micro = shape.micro_batch
+        if micro is not None:  # what is held at a time grows with the steps
+            micro = max(1, micro * shape.horizon // steps)
         return estimate(self.model, BPTTConfig(steps=steps, micro_batch=micro), batches)
 
     def rows(self, *, step: int, point: str) -> list[Row]:
@@ -79,16 +82,34 @@ class Reference:
 
 
 def estimate(
-    model: EquilibriumTransformer, estimator: EstimatorConfig, batches: Tensor
+    model: EquilibriumTransformer,
+    estimator: EstimatorConfig,
+    batches: Tensor,
+    *,
+    at_once: int | None = None,
 ) -> list[Estimate]:
     """Estimate of the gradient on each of the batches (n, B, T + 1).
 
-    The samples of all batches relax and respond together, which none of them notices; only the
+    The samples of several batches relax and respond together, which none of them notices; only the
     gradients are read batch by batch.
+
+    Args:
+        model: The block; left as it is.
+        estimator: What estimates.
+        batches: (n, B, T + 1) token ids.
+        at_once: Batches that relax and respond together, to bound memory; None takes all.
     """
     made = make_estimator(estimator)
     if not isinstance(made, EquilibriumEstimator):
         return [made.estimate(model, batch) for batch in batches]
+    parts = torch.split(batches, at_once or len(batches))
+    return [each for part in parts for each in _together(model, made, part)]
+
+
+def _together(
+    model: EquilibriumTransformer, made: EquilibriumEstimator, batches: Tensor
+) -> list[Estimate]:
+    """Estimates on batches whose samples all relax and respond together."""
     windows = batches.flatten(0, 1)
     with torch.no_grad():
         inputs = model.embed(windows[:, :-1])

@@ -37,6 +37,35 @@ class NudgedPhase(NamedTuple):
     """(T2, 2) mean and worst ‖d‖/β at each step."""
 
 
+class Solution(NamedTuple):
+    """How the equations were solved that an estimate rests on, where they are solved outright."""
+
+    residual: Tensor
+    """(B,) force residual ‖F‖ / ‖z‖ where the search for the fixed point ended."""
+
+    adjoint_residual: Tensor
+    """(B,) ‖Jᵀa − ∇C‖ / ‖∇C‖ there."""
+
+    tolerance: float
+    """Largest of either with which an equation counts as solved."""
+
+    @property
+    def solved(self) -> Tensor:
+        """(B,) whether both are; what is not a number is not."""
+        return (self.residual <= self.tolerance) & (self.adjoint_residual <= self.tolerance)
+
+    def status(self) -> str:
+        """`solved`, or which equation was not and by how much; waits for the device."""
+        for values, words in (
+            (self.residual, "not converged: force residual"),
+            (self.adjoint_residual, "adjoint not solved: residual"),
+        ):
+            worst = values.nan_to_num(nan=torch.inf, posinf=torch.inf).max().item()
+            if not worst <= self.tolerance:
+                return f"{words} {worst:.3g} is above {self.tolerance:g}"
+        return "solved"
+
+
 class Estimate(NamedTuple):
     """A gradient and all that says whether to trust it."""
 
@@ -60,6 +89,9 @@ class Estimate(NamedTuple):
 
     evaluations: Evaluations
     """What it cost."""
+
+    solution: Solution | None = None
+    """How exactly the equations were solved, where they are solved outright."""
 
 
 class GradientEstimator(ABC, Generic[Model]):
@@ -101,6 +133,9 @@ class Response(NamedTuple):
     evaluations: Evaluations
     """What the search cost."""
 
+    solution: Solution | None = None
+    """How exactly it ended, where equations are solved outright."""
+
 
 class EquilibriumEstimator(GradientEstimator[EquilibriumTransformer]):
     """Free phase, response, one reverse differentiation: memory does not grow with T1 or T2."""
@@ -136,6 +171,7 @@ class EquilibriumEstimator(GradientEstimator[EquilibriumTransformer]):
             evaluations=response.evaluations.plus(
                 forces=free.evaluations + 1, reversals=1, heads=1
             ),
+            solution=response.solution,
         )
 
 

@@ -102,6 +102,10 @@ class ImplicitConfig:
     newton_steps: int = 20
     """Most Newton steps after the free phase [ours]."""
 
+    tolerance: float = 1e-5
+    """Force residual and adjoint residual up to which both equations count as solved: some way
+    above the rounding of single precision [ours]."""
+
     largest: int = 2048
     """Largest T·C for which a dense Jacobian is made [ours]."""
 
@@ -110,6 +114,8 @@ class ImplicitConfig:
         for name in ("newton_steps", "largest"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if not (math.isfinite(self.tolerance) and self.tolerance > 0):
+            raise ValueError(f"tolerance must be positive and finite, got {self.tolerance}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

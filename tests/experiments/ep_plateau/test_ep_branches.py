@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from decouple.experiments.ep_plateau.branches import branch_rows
-from decouple.experiments.ep_plateau.config import smoke
+from decouple.experiments.ep_plateau.presets import smoke
 from decouple.models.equilibrium import build_equilibrium
 from decouple.models.equilibrium_config import EquilibriumConfig
 from decouple.models.equilibrium_relaxation import relax

@@ -8,8 +8,9 @@ import torch
 
 from decouple.data import CorpusConfig, TokenizerConfig
 from decouple.experiments.ep_plateau.checkpoints import train, train_once
-from decouple.experiments.ep_plateau.config import EPPlateauConfig, smoke
+from decouple.experiments.ep_plateau.config import EPPlateauConfig
 from decouple.experiments.ep_plateau.preparation import initial_model, prepare
+from decouple.experiments.ep_plateau.presets import smoke
 from decouple.models.equilibrium_config import EquilibriumConfig
 
 SEED = 1000

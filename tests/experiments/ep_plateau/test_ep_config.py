@@ -14,9 +14,8 @@ from decouple.experiments.ep_plateau.config import (
     EPPlateauConfig,
     StartConfig,
     TriangulationConfig,
-    published,
-    smoke,
 )
+from decouple.experiments.ep_plateau.presets import published, smoke
 from decouple.models.transformer_config import TransformerConfig
 from decouple.training.estimators.config import BackpropagationConfig, BPTTConfig
 
@@ -35,6 +34,17 @@ def test_the_published_preset_is_the_documents_run():
     assert config.tokenizer.vocab_size == 4096
     assert config.snapshots == (0, 200, 800, 2000)
     assert config.constructed is None, "its plateau is its last checkpoint"
+
+
+def test_what_the_published_preset_holds_on_the_device_at_a_time_is_bounded():
+    config = published()
+    shape = config.triangulation
+    assert shape.windows_at_once == shape.batch == config.training.batch
+    assert shape.micro_batch <= shape.batch
+    assert smoke().triangulation.windows_at_once is None
+    # Complex numbers, as four points need, are not compiled.
+    assert not estimators(config)["four_points"].compiled
+    assert estimators(config)["tracking"].compiled
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -61,7 +71,6 @@ def test_arms_differ_from_the_published_in_what_they_are_named_for():
     assert ARMS["context_64"](own).model.context == 64
     assert ARMS["bp_context_128"](own).model.context == 128
     assert ARMS["tracking"](own).training.estimator.correction == "tracking"
-    assert ARMS["pinned_knobs"](own).training.contraction.gain == 0
     tight = ARMS["ep_tight"](own).training.contraction.target_residual
     assert tight == ARMS["bptt_tight"](own).training.contraction.target_residual
     assert tight == pytest.approx(1.5e-4)

@@ -5,7 +5,6 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from decouple.experiments.ep_plateau.config import published, smoke
 from decouple.experiments.ep_plateau.gate import (
     GATE_ARMS,
     dead_zone,
@@ -16,7 +15,9 @@ from decouple.experiments.ep_plateau.gate import (
 )
 from decouple.experiments.ep_plateau.gate_config import SMOKE_GATE, GateConfig
 from decouple.experiments.ep_plateau.preparation import initial_model
-from decouple.training.equilibrium_trainer import METRICS, EquilibriumTrainer
+from decouple.experiments.ep_plateau.presets import published, smoke
+from decouple.training.equilibrium_trainer import EquilibriumTrainer
+from decouple.training.equilibrium_trainer_record import METRICS
 from decouple.training.numerics import cpu_numerics
 
 records = st.lists(st.sampled_from([0.0, 1.0]), max_size=30)

@@ -3,8 +3,8 @@ from dataclasses import replace
 import pytest
 
 from decouple.experiments.ep_plateau import ARMS
-from decouple.experiments.ep_plateau.config import published, smoke
 from decouple.experiments.ep_plateau.grid import GRID, knob_rows
+from decouple.experiments.ep_plateau.presets import published, smoke
 
 
 def knobs(weights, config=None):
@@ -37,6 +37,7 @@ def test_a_knob_that_stayed_at_its_floor_has_not_moved():
         "knob_moved": 0.0,
         "knob_at_floor": 1.0,
         "knob_at_ceiling": 0.0,
+        "largest_regulariser_weight": floor,
     }
 
 
@@ -47,6 +48,7 @@ def test_movement_is_the_whole_way_and_limits_are_shares_of_steps():
     assert found["knob_at_floor"] == 0.25
     assert found["knob_at_ceiling"] == 0.5
     assert knobs([1.0, 2.0, 1.0])["knob_moved"] == 1.0
+    assert knobs([1.0, 2.0, 1.0])["largest_regulariser_weight"] == 2.0
 
 
 def test_single_precision_does_not_lift_a_weight_off_its_limit():

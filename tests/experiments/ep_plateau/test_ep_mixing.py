@@ -6,7 +6,6 @@ from dataclasses import replace
 import pytest
 import torch
 
-from decouple.experiments.ep_plateau.config import smoke
 from decouple.experiments.ep_plateau.mixing import (
     DIRECTIONS,
     TIGHT,
@@ -17,6 +16,7 @@ from decouple.experiments.ep_plateau.mixing import (
     settle,
     token_losses,
 )
+from decouple.experiments.ep_plateau.presets import smoke
 from decouple.models.equilibrium import EquilibriumTransformer, build_equilibrium
 from decouple.models.equilibrium_config import EquilibriumConfig, RelaxationConfig
 from decouple.models.transformer import build_transformer

@@ -1,6 +1,7 @@
 """Whole runs of the campaign, tiny: every arm finishes with every cell, and again bit by bit."""
 
 import itertools
+import warnings
 from dataclasses import replace
 
 import pandas as pd
@@ -9,13 +10,14 @@ import torch
 
 from decouple.data import CorpusConfig, TokenizerConfig
 from decouple.experiments import ep_plateau
-from decouple.experiments.ep_plateau import ARMS, expected_cells, run
+from decouple.experiments.ep_plateau import ARMS, checkpoints, expected_cells, readouts, run
 from decouple.experiments.ep_plateau.config import (
     ConstructedConfig,
     EPPlateauConfig,
     TriangulationConfig,
 )
 from decouple.experiments.ep_plateau.gate_config import GateConfig
+from decouple.experiments.ep_plateau.runner import without_the_compilers_warnings
 from decouple.models.equilibrium_config import EquilibriumConfig, RelaxationConfig
 from decouple.training.equilibrium_trainer_config import (
     ContractionConfig,
@@ -105,6 +107,121 @@ def test_the_same_seed_gives_bitwise_the_same_evidence(evidence, tmp_path):
     pd.testing.assert_frame_equal(again, evidence("published"), check_exact=True)
 
 
+class KilledError(Exception):
+    """What stops a run in the middle."""
+
+
+def told(config, arm, folder, kill=None):
+    """Evidence of an arm run in a folder, and what progress said, stopped after so many words."""
+    said = []
+
+    def progress(done, total, note):
+        said.append((done, total, note))
+        if len(said) == kill:
+            raise KilledError
+
+    table, _ = run(
+        ARMS[arm](config),
+        [SEED],
+        arm=arm,
+        scratch=folder / "scratch",
+        shared=folder / "shared",
+        progress=progress,
+    )
+    return table, said
+
+
+@pytest.mark.parametrize(
+    ("arm", "kills"),
+    [
+        # In training; after the first readout; twice; after the last.
+        ("published", [2]),
+        ("published", [4]),
+        ("published", [5, 1]),
+        ("published", [8]),
+        ("gate_prewarm", [1]),
+        ("bp", [1, 2]),
+        # In the training of the run it begins with, and in its own.
+        ("grid_jr_max_8", [1, 5]),
+        ("swap_tracking", [2]),
+    ],
+)
+def test_a_run_that_is_killed_and_taken_up_again_gives_bitwise_the_same(
+    evidence, tmp_path, arm, kills
+):
+    for kill in kills:
+        with pytest.raises(KilledError):
+            told(CONFIG, arm, tmp_path, kill)
+    table, _ = told(CONFIG, arm, tmp_path)
+    pd.testing.assert_frame_equal(table, evidence(arm), check_exact=True)
+
+
+def test_readouts_that_were_made_are_not_made_again(evidence, tmp_path, monkeypatch):
+    def fail(*_args, **_kwargs):
+        raise KilledError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(readouts, "mixing_rows", fail)
+        with pytest.raises(KilledError):
+            told(CONFIG, "published", tmp_path)
+    (kept,) = (tmp_path / "scratch").glob("read-*.pt")
+    assert list(torch.load(kept)["state"]) == ["gradients at step 0", "gradients at step 2"]
+    with monkeypatch.context() as patched:
+        patched.setattr(readouts, "at_last", fail)  # what reads the descent
+        patched.setattr(checkpoints, "train", fail)
+        table, _ = told(CONFIG, "published", tmp_path)
+    pd.testing.assert_frame_equal(table, evidence("published"), check_exact=True)
+
+
+def test_a_damaged_record_of_readouts_is_made_again(evidence, tmp_path):
+    told(CONFIG, "bp", tmp_path)
+    (kept,) = (tmp_path / "scratch").glob("read-*.pt")
+    kept.write_bytes(b"not a record")
+    with pytest.warns(UserWarning, match="ignored, it is damaged"):
+        table, _ = told(CONFIG, "bp", tmp_path)
+    pd.testing.assert_frame_equal(table, evidence("bp"), check_exact=True)
+
+
+def test_progress_counts_the_run_it_begins_with_its_own_steps_and_the_readouts(tmp_path):
+    _, said = told(CONFIG, "published", tmp_path)
+    assert [(done, total) for done, total, _ in said] == [
+        *((step, 11) for step in (2, 4, 6)),
+        *((6 + stage, 11) for stage in (1, 2, 3, 4, 5)),
+    ]
+    assert [note for *_, note in said[3:5]] == ["gradients at step 0", "gradients at step 2"]
+    elsewhere = tmp_path / "elsewhere"
+    _, said = told(CONFIG, "grid_jr_max_8", elsewhere)
+    assert [total for _, total, _ in said] == [10] * len(said)
+    assert [done for done, *_ in said] == [2, 4, 6, *(6 + step for step in (1, 2, 3, 4))]
+    # Where another arm has trained it already there is nothing of it to tell.
+    _, said = told(CONFIG, "grid_jr_max_4", elsewhere)
+    assert [done for done, *_ in said] == [6 + step for step in (1, 2, 3, 4)]
+
+
+def test_progress_of_several_seeds_never_goes_back(tmp_path):
+    said = []
+    run(
+        ARMS["gate_warmup"](CONFIG),
+        [SEED, SEED + 1],
+        arm="gate_warmup",
+        scratch=tmp_path,
+        shared=tmp_path,
+        progress=lambda done, total, _: said.append((done, total)),
+    )
+    assert said == [(2, 8), (4, 8), (6, 8), (8, 8)]
+
+
+def test_only_our_own_warnings_are_heard():
+    with without_the_compilers_warnings():
+        for category in (UserWarning, DeprecationWarning):
+            warnings.warn_explicit("deprecated", category, "x.py", 1, module="torch._inductor.x")
+            warnings.warn_explicit("deprecated", category, "x.py", 2, module="torch")
+        with pytest.raises(UserWarning, match="ours"):
+            warnings.warn_explicit("ours", UserWarning, "y.py", 1, module="decouple.training")
+        with pytest.raises(UserWarning, match="theirs"):
+            warnings.warn_explicit("theirs", UserWarning, "z.py", 1, module="torchvision")
+
+
 def test_another_seed_gives_other_evidence(evidence, tmp_path):
     other, _ = run(CONFIG, [SEED + 1], arm="published", scratch=tmp_path, shared=tmp_path)
     name = "best_validation_loss"
@@ -122,7 +239,6 @@ def test_arms_of_a_seed_begin_with_the_same_weights(evidence):
 def test_the_grid_begins_where_the_documents_run_ended(evidence):
     (end,) = cells(evidence("published"), "validation_loss", step=6)
     assert cells(evidence("grid_jr_max_8"), "validation_loss", step=0) == [end]
-    assert cells(evidence("pinned_knobs"), "knob_moved") == [0.0]
 
 
 def test_swapped_estimators_begin_at_one_point(evidence):

@@ -4,7 +4,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from decouple.experiments.ep_plateau.config import smoke
+from decouple.experiments.ep_plateau.presets import smoke
 from decouple.experiments.ep_plateau.sweep import (
     WORST,
     loss_changes,
@@ -15,8 +15,7 @@ from decouple.experiments.ep_plateau.sweep import (
 )
 from decouple.models.equilibrium import build_equilibrium
 from decouple.models.equilibrium_config import EquilibriumConfig
-from decouple.training.contraction import jacobian_penalty
-from decouple.training.equilibrium_trainer import BLOCK_PARAMETERS
+from decouple.training.contraction import BLOCK_PARAMETERS, jacobian_penalty
 from decouple.training.estimators.config import BPTTConfig
 from decouple.training.estimators.registry import make_estimator
 
@@ -105,6 +104,20 @@ def test_the_regulariser_is_added_to_the_branches_alone(model, estimate):
     before = jacobian_penalty(model, estimate.state, probes).item()
     with stepped(model, zero, 1.0):
         assert jacobian_penalty(model, estimate.state, probes).item() < before
+
+
+@pytest.mark.parametrize("at_once", [1, 2, 3])
+def test_loss_and_regulariser_in_parts_are_those_of_the_whole(model, windows, estimate, at_once):
+    shape = replace(CONFIG.triangulation, batch=at_once, batches_at_once=1)
+    bounded = replace(CONFIG, triangulation=shape)
+    assert loss_of(bounded, model, windows) == pytest.approx(
+        loss_of(CONFIG, model, windows), rel=1e-12
+    )
+    whole, parts = (
+        with_regulariser(config, model, estimate.gradients, estimate.state, seed=1000)
+        for config in (CONFIG, bounded)
+    )
+    torch.testing.assert_close(parts, whole, rtol=1e-9, atol=1e-14)
 
 
 def test_the_loss_is_that_of_a_relaxed_block(model, windows, estimate):

@@ -7,15 +7,16 @@ import torch
 
 from decouple.data import CorpusConfig, TokenizerConfig
 from decouple.experiments.ep_plateau.checkpoints import Trained, train
-from decouple.experiments.ep_plateau.config import EPPlateauConfig, StartConfig, smoke
+from decouple.experiments.ep_plateau.config import EPPlateauConfig, StartConfig
 from decouple.experiments.ep_plateau.preparation import initial_model, prepare
+from decouple.experiments.ep_plateau.presets import smoke
 from decouple.experiments.ep_plateau.trajectory import (
     LARGEST,
     BrokenRunError,
     trajectory_rows,
 )
 from decouple.models.equilibrium_config import EquilibriumConfig
-from decouple.training.equilibrium_trainer import METRICS
+from decouple.training.equilibrium_trainer_record import METRICS
 from decouple.training.numerics import cpu_numerics
 
 SEED = 1000
@@ -100,6 +101,16 @@ def test_what_is_read_off_changes_nothing_in_what_is_trained_and_measured(tmp_pa
     assert read.validation == unread.validation
     for name, value in read.last.items():
         assert torch.equal(value, unread.last[name])
+
+
+def test_the_largest_weight_of_all_steps_is_kept_where_the_record_misses_it():
+    found = broken([1e-3] * 8)
+    column = METRICS.index("regulariser_weight")
+    for row, weight in zip(found.history, [0.1, 0.1, 9.0, 0.1, 0.1, 0.1, 0.1, 0.1], strict=True):
+        row[column] = weight
+    rows = values(replace(found, status="finished"))
+    assert max(rows["regulariser_weight"].values()) == 0.1
+    assert rows["largest_regulariser_weight"] == {8: 9.0}
 
 
 def metric(rows, name):

@@ -6,10 +6,12 @@ from dataclasses import replace
 import pytest
 import torch
 
+from decouple.experiments.ep_plateau import triangulation
 from decouple.experiments.ep_plateau.config import EPPlateauConfig, TriangulationConfig
 from decouple.experiments.ep_plateau.triangulation import (
     LARGEST,
     Reference,
+    _together,
     average,
     estimate,
     estimator_rows,
@@ -18,6 +20,7 @@ from decouple.experiments.ep_plateau.triangulation import (
 from decouple.metrics.gradients import cosine, flatten
 from decouple.models.equilibrium import build_equilibrium
 from decouple.models.equilibrium_config import EquilibriumConfig, RelaxationConfig
+from decouple.training.estimators.bptt import BPTT
 from decouple.training.estimators.config import (
     AdjointConfig,
     BPTTConfig,
@@ -126,6 +129,63 @@ def test_the_estimates_of_all_batches_at_once_are_those_of_each_alone(reference)
             torch.testing.assert_close(flatten(found.gradients), flatten(alone.gradients))
 
 
+@pytest.mark.parametrize("at_once", [1, 2, 3, 5])
+@pytest.mark.parametrize(
+    "config",
+    [
+        FROZEN,
+        replace(FROZEN, correction="tracking", points=4),
+        AdjointConfig(relaxation=FREE, steps=80, tolerance=0.0),
+        BPTTConfig(steps=40),
+    ],
+    ids=["frozen", "tracking", "adjoint", "bptt"],
+)
+def test_estimates_in_parts_are_those_of_the_whole(reference, config, at_once):
+    whole = estimate(reference.model, config, BATCHES)
+    parts = estimate(reference.model, config, BATCHES, at_once=at_once)
+    assert len(parts) == len(whole) == 3
+    for found, expected in zip(parts, whole, strict=True):
+        exact = {"rtol": 1e-9, "atol": 1e-13}
+        torch.testing.assert_close(found.loss, expected.loss, **exact)
+        torch.testing.assert_close(found.state, expected.state, **exact)
+        torch.testing.assert_close(found.gradients, expected.gradients, **exact)
+        assert found.residual.shape == expected.residual.shape == (2,)
+        if expected.nudged is not None:
+            torch.testing.assert_close(found.nudged.growth, expected.nudged.growth, **exact)
+
+
+def test_no_more_batches_are_held_at_a_time_than_asked_for(reference, monkeypatch):
+    held = []
+
+    def spy(model, made, batches):
+        held.append(len(batches))
+        return _together(model, made, batches)
+
+    monkeypatch.setattr(triangulation, "_together", spy)
+    estimate(reference.model, FROZEN, BATCHES, at_once=2)
+    estimate(reference.model, FROZEN, BATCHES)
+    assert held == [2, 1, 3]
+
+
+def test_what_backpropagation_holds_at_a_time_does_not_grow_with_its_steps(reference, monkeypatch):
+    held = {}
+    differentiate = BPTT._differentiate
+
+    def spy(self, model, windows, tokens):
+        held.setdefault(self.config.steps, []).append(len(windows))
+        return differentiate(self, model, windows, tokens)
+
+    monkeypatch.setattr(BPTT, "_differentiate", spy)
+    bounded = replace(CONFIG, triangulation=replace(CONFIG.triangulation, micro_batch=2))
+    found = Reference(bounded, reference.model, BATCHES)
+    # Two windows through 60 steps are as much as one through 80, or all of a batch through 5.
+    assert held == {60: [2] * 3, 80: [1] * 4}
+    found.rows(step=0, point="plateau")
+    assert held[5] == [2, 2]
+    for ours, whole in zip(found.flat, reference.flat, strict=True):
+        torch.testing.assert_close(ours, whole, rtol=1e-10, atol=1e-14)
+
+
 def test_self_cosine_compares_different_batches(reference):
     rows = rows_of(reference, FROZEN)
     pairs = values(rows, "self_cosine_ep_pair")
@@ -213,6 +273,7 @@ def test_the_weights_stay_as_they_are(reference):
         ({"averaged": (9,)}, "averaged must increase from 1 to at most batches=8"),
         ({"long_batches": 9}, "long_batches must be from 1 to batches=8, got 9"),
         ({"micro_batch": 0}, "micro_batch must be at least 1 or None, got 0"),
+        ({"batches_at_once": 0}, "batches_at_once must be at least 1 or None, got 0"),
         ({"precision": "half"}, "precision must be one of float32, float64, got 'half'"),
     ],
 )
