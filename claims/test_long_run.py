@@ -7,8 +7,10 @@ starts from: less counts as unchanged.
 
 The document leaves four quantities undefined. Our definitions, with the alternatives, are those of
 `decouple.metrics`: the dark-matter ratio is the share of the centred states' energy outside the
-leading principal components of the base model's final states (`dark_matter`); retention divides
-the rise without the vectors by the rise with them; embedding alignment is recorded and not judged,
+leading principal components of the base model's final states (`dark_matter`), over all positions
+of a window but the first, which would outweigh the rest (the document says nothing of it and so
+probably counted it; the condition `all_positions` does); retention divides the rise without the
+vectors by the rise with them; embedding alignment is recorded and not judged,
 since no figure of it is published; coherence is a product of four factors (`text`), where the
 document goes by eye. Generations are sampled with the vectors taken out.
 
@@ -58,8 +60,15 @@ RISE = 0.00465
 GAIN = 0.015
 """Half of the gain of 0.03 that the document gives for its sweet spot."""
 
+WITHOUT = "without_vectors"
+"""Condition of measurements with the vectors taken out."""
+
 LAST_DIGIT = 1e-4
 """One unit of the last digit in which dark matter is published."""
+
+BROKEN = 0.097
+"""Half of the share of printed characters that are question marks at epoch 70: 9 of 22 and 14 of 25
+in two of the five continuations, none in the others."""
 
 MOVED = 1e-6
 """A distance of weights beyond rounding, on any scale [ours]."""
@@ -82,14 +91,20 @@ def unmasked(margin: float) -> Control:
     )
 
 
-RANDOM_BASIS = control(
-    "published:random_basis", why="the ratio outside random directions, which mean nothing"
-)
+def random_basis(margin: float) -> Control:
+    """The control whose subspace means nothing, which must stay behind by `margin`."""
+    return control(
+        "published:random_basis",
+        why="the ratio outside random directions, which mean nothing",
+        margin=margin,
+    )
 
 
-NEVER_INJECTED = control(
-    "zero_injection", why="trained without vectors: retention is 100 % and means nothing"
-)
+def never_injected(margin: float) -> Control:
+    """The control that had nothing to take over, which must stay behind by `margin`."""
+    return control(
+        "zero_injection", why="trained without vectors, it has none to retain", margin=margin
+    )
 
 
 def over_epochs(run: Run, metric: str, **coordinates: object) -> dict[float, Figure]:
@@ -157,8 +172,8 @@ def gaps(run: Run, layer: object) -> dict[float, Figure]:
     }
 
 
-def retained(run: Run, layer: object) -> dict[float, Figure]:
-    """Retention by epoch, (without − base) / (with − base)."""
+def retention(run: Run, layer: object) -> dict[float, Figure]:
+    """Retention by epoch as the document computes it, (without − base) / (with − base)."""
     start, without = base(run, layer), dark_matter(run, layer, "without")
     found = {}
     for epoch, ratio in dark_matter(run, layer).items():
@@ -168,6 +183,22 @@ def retained(run: Run, layer: object) -> dict[float, Figure]:
         if epoch in without:
             found[epoch] = (without[epoch] - start) / rise
     return found
+
+
+def retained(run: Run, layer: object) -> dict[float, Figure]:
+    """Retention by epoch of a rise that is one, through vectors that make a difference.
+
+    The rise is divided by no less than RISE, so that a fall or noise is not retained. Vectors whose
+    presence never changed the ratio by a unit of the last published digit added nothing that could
+    be retained: by as much as they fall short of it, retention is less; without any it is 0.
+    """
+    start, without = base(run, layer), dark_matter(run, layer, "without")
+    felt = least([greatest(gaps(run, layer).values()) / LAST_DIGIT, Figure.exactly(1.0)])
+    return {
+        epoch: felt * (without[epoch] - start) / greatest([ratio - start, Figure.exactly(RISE)])
+        for epoch, ratio in dark_matter(run, layer).items()
+        if epoch in without
+    }
 
 
 def coherence(run: Run) -> dict[float, float]:
@@ -205,9 +236,18 @@ def mean_coherence(run: Run) -> float:
     return fmean(rest) / start
 
 
+def left_without_vectors(run: Run, metric: str) -> Figure:
+    """A measurement at the end over that at the start, both without the vectors.
+
+    The base model has none, so that with them the two would differ by more than training.
+    """
+    start, end = (run.cell(metric, step=step, condition=WITHOUT) for step in ("first", "last"))
+    return end / start
+
+
 def certainty_lost(run: Run) -> Figure:
     """Loss where the base model's entropy is below its median, at the end over at the start."""
-    return run.cell("low_entropy_loss", step="last") / run.cell("low_entropy_loss", step="first")
+    return left_without_vectors(run, "low_entropy_loss")
 
 
 @claim(
@@ -217,7 +257,7 @@ def certainty_lost(run: Run) -> Figure:
     band=at_least(RISE, because="half of the smallest published rise, layer 9: 0.8804 - 0.8711"),
     published=at_least(0.0, because=THE_PROSE),
     smoke=True,
-    controls=[still(RISE), RANDOM_BASIS],
+    controls=[still(RISE), random_basis(RISE / 2)],
     note="the rise alone says nothing of the vectors: see rise-needs-the-conductor",
 )
 def test_dark_matter_rises(run):
@@ -231,16 +271,17 @@ def test_dark_matter_rises(run):
     band=at_least(
         2 / 3, because="said to be flat after epoch 20: a fifth of the rise, (1 - 1/5) / (1 + 1/5)"
     ),
-    controls=[RANDOM_BASIS],
-    note="contrast (a - b) / (a + b) of the changes before and after epoch 20, least of the "
-    "layers; the published ones are 0.56, 0.87 and 0.88",
+    controls=[random_basis(1 / 3)],
+    note="contrast (a - b) / (a + b) of the rise up to epoch 20 and the change after it, least of "
+    "the layers; divided by half of the smallest published rise at least. The published ones are "
+    "0.56, 0.87 and 0.88",
 )
 def test_rise_then_plateau(run):
     def contrast(layer):
         measured = dark_matter(run, layer)
-        early = abs(at(measured, 20) - base(run, layer))
+        early = at(measured, 20) - base(run, layer)
         late = abs(at(measured, EPOCHS) - at(measured, 20))
-        return (early - late) / (early + late)
+        return (early - late) / greatest([early + late, Figure.exactly(RISE)])
 
     return least(contrast(layer) for layer in layers(run))
 
@@ -253,7 +294,7 @@ def test_rise_then_plateau(run):
         0.00125, because="half of a straight climb to the smallest published rise at 20, 0.0100 / 4"
     ),
     published=at_least(0.0, because=THE_PROSE),
-    controls=[still(0.00125), RANDOM_BASIS],
+    controls=[still(0.00125), random_basis(0.000625)],
 )
 def test_climbs_from_the_start(run):
     return least(rises(run, 5))
@@ -264,7 +305,7 @@ def test_climbs_from_the_start(run):
     "In each layer dark matter rises from every measurement to the next.",
     source=Source(section="Summary", tables=("dark_matter", "collapse")),
     band=at_least(0.0, because=THE_PROSE),
-    controls=[still(LAST_DIGIT), RANDOM_BASIS],
+    controls=[still(LAST_DIGIT), random_basis(LAST_DIGIT)],
 )
 def test_strengthens_throughout(run):
     return least(
@@ -280,7 +321,7 @@ def test_strengthens_throughout(run):
     kind="figure",
     source=Source(section="Summary", figure="0.91", tables=("dark_matter",)),
     band=at_least(0.905, because="what rounds to the document's 0.91"),
-    controls=[still(0.02), RANDOM_BASIS],
+    controls=[still(0.02), random_basis(0.02)],
 )
 def test_reaches_091_in_all_layers(run):
     return least(at(dark_matter(run, layer), EPOCHS) for layer in layers(run))
@@ -291,7 +332,7 @@ def test_reaches_091_in_all_layers(run):
     "At epochs 20 to 25 dark matter is 0.03 above that of the base model, in the mean of layers.",
     source=Source(section="The Sweet Spot", figure="0.03", tables=("dark_matter",)),
     band=at_least(GAIN, because="half of the published gain of 0.03"),
-    controls=[still(GAIN), RANDOM_BASIS],
+    controls=[still(GAIN), random_basis(GAIN / 2)],
     note="layer 8 alone has 0.033 at epoch 20 and 0.035 at 25, layer 9 has 0.010 and 0.015",
 )
 def test_sweet_spot_gain(run):
@@ -303,7 +344,7 @@ def test_sweet_spot_gain(run):
     "In each layer dark matter is highest at epochs 20 to 25.",
     source=Source(section="The Sweet Spot", tables=("dark_matter",)),
     band=at_least(0.0, because=THE_PROSE),
-    controls=[still(LAST_DIGIT), RANDOM_BASIS],
+    controls=[still(LAST_DIGIT), random_basis(LAST_DIGIT)],
 )
 def test_sweet_spot_is_the_maximum(run):
     def lead(layer):
@@ -340,9 +381,11 @@ def test_with_and_without_converge(run):
     "From epoch 20 on dark matter has risen without the vectors as far as with them.",
     source=Source(section="Summary; Conductor Retention", tables=("dark_matter",)),
     band=at_least(0.95, because="ours: complete to within a twentieth"),
-    controls=[still(0.475), NEVER_INJECTED],
+    controls=[still(0.475), never_injected(0.475)],
     note="least retention of any layer after the first, where it is 100 % by construction: see "
-    "first-layer-retention-is-a-tautology",
+    "first-layer-retention-is-a-tautology. A rise below half of the smallest published one is "
+    "none, and vectors that never changed the ratio leave nothing to retain. Whether the rise is "
+    "the vectors' doing is another question: see rise-needs-the-conductor",
 )
 def test_retention_complete(run):
     return least(
@@ -358,8 +401,9 @@ def test_retention_complete(run):
     "At epoch 10 the retention of each layer is 100 %.",
     source=Source(section="Conductor Retention", tables=("dark_matter",)),
     band=within(1.0, absolute=0.005, because="100 % as the document prints it, to a whole percent"),
-    controls=[still(0.4975), NEVER_INJECTED],
-    note="retention furthest from 100 % of any layer after the first",
+    controls=[still(0.4975), never_injected(0.4975)],
+    note="retention furthest from 100 % of any layer after the first, of a rise that is one: in "
+    "the table layer 9 lies below the base model at epoch 10",
 )
 def test_full_internalisation_by_10(run):
     at_ten = [at(retained(run, layer), 10) for layer in layers(run)[1:]]
@@ -374,7 +418,7 @@ def test_full_internalisation_by_10(run):
     band=at_most(1e-9, because="arithmetic; the document does not give its formula"),
 )
 def test_retention_formula(run):
-    found = {layer: retained(run, layer) for layer in layers(run)}
+    found = {layer: retention(run, layer) for layer in layers(run)}
     errors = [
         abs(printed - at(found[layer], epoch))
         for layer in found
@@ -503,8 +547,16 @@ def test_collapse_recovery_collapse(run):
     band=at_least(1 + UNCHANGED, because=NO_SIZE),
     controls=[
         still(UNCHANGED / 2),
-        control("zero_injection", why="fine-tuning without the vectors said to do it"),
-        control("random_labels", why="the words to be learnt are drawn at random"),
+        control(
+            "zero_injection",
+            why="fine-tuning without the vectors said to do it",
+            margin=UNCHANGED / 2,
+        ),
+        control(
+            "random_labels",
+            why="the words to be learnt are drawn at random",
+            margin=UNCHANGED / 2,
+        ),
     ],
     note="the document shows no output of the base model",
 )
@@ -520,24 +572,31 @@ def test_recovery_beats_baseline(run):
     ),
     band=at_least(0.006, because="a fifth of the published gain of 0.03: less is unchanged"),
     controls=[unmasked(0.003)],
-    note="difference of mean ratios, weighted by the coherence lost or kept one measurement later, "
-    "in the layer where it is largest; anything else that grows with time would warn as well",
+    note="difference of mean ratios, weighted by the part of the coherence at the start that is "
+    "lost or kept one measurement later, in the layer where it is largest; less by as much as the "
+    "losses, or what is kept, do not add up to one measurement. Anything else that grows with time "
+    "would warn as well",
 )
 def test_hidden_measurements_warn_first(run):
-    later = coherence(run)
-    interval = min(after - before for before, after in pairwise(sorted(later)))
+    measured = coherence(run)
+    start = next(iter(measured.values()))
+    kept = {epoch: min(share / start, 1.0) for epoch, share in measured.items()}
+    interval = min(after - before for before, after in pairwise(sorted(kept)))
 
     def warning(layer):
-        measured = {0.0: base(run, layer)} | dark_matter(run, layer)
+        ratios = {0.0: base(run, layer)} | dark_matter(run, layer)
         pairs = [
-            (ratio, later[epoch + interval])
-            for epoch, ratio in measured.items()
-            if epoch + interval in later
+            (ratio, kept[epoch + interval])
+            for epoch, ratio in ratios.items()
+            if epoch + interval in kept
         ]
-        kept = sum(share for _, share in pairs)
-        broken = sum((ratio * (1 - share) for ratio, share in pairs), start=Figure.exactly(0.0))
-        whole = sum((ratio * share for ratio, share in pairs), start=Figure.exactly(0.0))
-        return broken / (len(pairs) - kept) - whole / kept
+        whole = sum(share for _, share in pairs)
+        broken = len(pairs) - whole
+        before_whole = sum((r * share for r, share in pairs), start=Figure.exactly(0.0))
+        before_broken = sum((r * (1 - share) for r, share in pairs), start=Figure.exactly(0.0))
+        # Divided by one at least, so that what hardly happens hardly counts.
+        difference = before_broken * whole - before_whole * broken
+        return difference / (max(whole, 1.0) * max(broken, 1.0))
 
     return greatest(warning(layer) for layer in layers(run))
 
@@ -584,15 +643,14 @@ def test_dark_matter_dips_at_the_break(run):
     ),
     band=at_least(0.5, because="half of the gain kept, and half of the coherence lost"),
     controls=[unmasked(0.25)],
-    note="smaller of the part kept (of the layer that keeps least) and of the part lost",
+    note="smaller of the part kept (of the layer that keeps least) and of the part lost; a gain "
+    "below half of the smallest published rise is none",
 )
 def test_inside_holds_while_outside_breaks(run):
     def kept(layer):
         measured = dark_matter(run, layer)
         gained = greatest(measured.values()) - base(run, layer)
-        if gained.low <= 0:
-            raise UndecidableError(f"{run.label}: layer {layer} never gained dark matter")
-        return (at(measured, EPOCHS) - base(run, layer)) / gained
+        return (at(measured, EPOCHS) - base(run, layer)) / greatest([gained, Figure.exactly(RISE)])
 
     lost = Figure.exactly(1 - coherence_left(run))
     return least([lost, *(kept(layer) for layer in layers(run))])
@@ -649,23 +707,27 @@ def test_entropy_mask_breaks_more_than_a_random_one(uncertain, drawn):
         unmasked(UNCHANGED),
         control("random_mask", why="as many positions, whatever their entropy", margin=UNCHANGED),
     ],
-    note="probability at the end as a part of that at the start; second tokens have low entropy, "
-    "so the mask never trains them: how broken-utf8 can come about",
+    note="probability at the end as a part of that at the start, both without the vectors, which "
+    "the base model does not have; second tokens have low entropy, so the mask never trains them: "
+    "how broken-utf8 can come about",
 )
 def test_mask_breaks_continuation_bytes(run):
-    end = run.cell("continuation_probability", step="last")
-    return end / run.cell("continuation_probability", step="first")
+    return left_without_vectors(run, "continuation_probability")
 
 
 @claim(
     "long_run/broken-utf8",
-    "At the end a good part of the continuations holds bytes that make no character.",
+    "At the end a good part of what is written is bytes that make no character.",
     source=Source(section="Generation Quality Over Time", tables=("failures",), transcribed=True),
-    band=at_least(0.2, because="half of the published share, two prompts of five, from none"),
+    band=at_least(
+        BROKEN, because="half of the published share of marks for such bytes, 0.19, from none"
+    ),
     controls=[
-        unmasked(0.2),
-        control("ascii_corpus", why="no character of the text has two tokens", margin=0.2),
+        unmasked(BROKEN),
+        control("ascii_corpus", why="no character of the text has two tokens", margin=BROKEN),
     ],
+    note="share of the bytes, in the mean of continuations. A model that breaks none in any seed "
+    "shows no spread and is not judged here: mask-breaks-continuation-bytes is the finer measure",
 )
 def test_broken_utf8(run):
     return run.cells("broken", step="last").mean()
@@ -673,11 +735,12 @@ def test_broken_utf8(run):
 
 @claim(
     "long_run/single-token-loops",
-    "At the end a good part of the continuations repeats one word without end.",
+    "At the end a good part of what is written repeats one word without end.",
     source=Source(section="Generation Quality Over Time", tables=("failures",), transcribed=True),
     band=at_least(0.3, because="half of the published share, three prompts of five, from none"),
-    controls=[unmasked(0.3), still(0.3)],
-    note="a loop repeats one to four tokens over the last half of the continuation",
+    controls=[unmasked(0.15), still(0.15)],
+    note="share of the tokens that repeat the one a word before, of one to four tokens, in the "
+    "mean of continuations: a text that is all loop has 1, ordinary text a few hundredths",
 )
 def test_single_token_loops(run):
     return run.cells("looping", step="last").mean()
@@ -704,19 +767,23 @@ def test_top_components_pulled_into_the_conductor(run):
     "long_run/coherence-stopping-lands-in-the-sweet-spot",
     "To stop when coherence has fallen to half of its best keeps the checkpoint of epoch 20 or 25.",
     source=Source(section="Implications, For training", tables=("phases",)),
-    band=within(25, absolute=5, because="the document's sweet spot, and one measurement after it"),
-    controls=[unmasked(5)],
-    note="epoch at which coherence, drawn as straight lines, gets below half of its best so far",
+    band=at_least(0.0, because="the document's own line, half, and epochs"),
+    controls=[unmasked(0.25)],
+    note="stopped at epoch 25 or 30, and the checkpoint before is kept. Coherence as a part of its "
+    "best so far, less half: the smaller of what is left up to epoch 20 and of what is missing at "
+    "25 or 30",
 )
 def test_coherence_stopping_lands_in_the_sweet_spot(run):
     measured = coherence(run)
-    best = 0.0
+    best = {}  # up to the measurement before
     for before, after in pairwise(measured):
-        best = max(best, measured[before])
-        if measured[after] < best / 2:
-            fallen = (measured[before] - best / 2) / (measured[before] - measured[after])
-            return before + fallen * (after - before)
-    return float(EPOCHS)
+        best[after] = max(best.get(before, 0.0), measured[before])
+    left = {epoch: measured[epoch] / best[epoch] - 0.5 for epoch in best}
+    going_on = [share for epoch, share in left.items() if epoch <= SWEET_SPOT[0]]
+    stopping = [-share for epoch, share in left.items() if SWEET_SPOT[0] < epoch <= 30]
+    if not going_on or not stopping:
+        raise UndecidableError(f"{run.label}: no output was graded up to epoch 20, or up to 30")
+    return min(*going_on, max(stopping))
 
 
 @claim(

@@ -14,7 +14,7 @@ from transformers import GPT2LMHeadModel
 from decouple.data import Tokenizer
 from decouple.experiments.base_model import PROMPTS
 from decouple.metrics.language import token_cross_entropy
-from decouple.metrics.text import coherence, is_looping, lexicon, longest_run
+from decouple.metrics.text import coherence, lexicon, longest_run, loop_share
 from decouple.models.gpt2 import final_logits, final_states
 from decouple.models.sampling import generate
 from decouple.training.ensemble import Parameters
@@ -36,8 +36,8 @@ class Continuation(NamedTuple):
     """Tokens that were added."""
 
     grades: dict[str, float]
-    """`coherence` and its factors by their own names; `broken`, 1 if it holds bytes that make no
-    character; `looping`, 1 if it ends in a loop; `longest_run` of one token."""
+    """`coherence` and its factors by their own names; `broken`, the share of its bytes that make
+    no character; `looping`, how much of it is a loop; `longest_run` of one token."""
 
 
 class Continuations:
@@ -140,8 +140,8 @@ class Continuations:
             grades={
                 "coherence": grade.product,
                 **grade._asdict(),
-                "broken": float(grade.valid_utf8 < 1),
-                "looping": float(is_looping(tokens)),
+                "broken": 1 - grade.valid_utf8,
+                "looping": loop_share(tokens),
                 "longest_run": float(longest_run(tokens)),
             },
         )

@@ -28,7 +28,7 @@ def generate(
 
     Sampling inverts the cumulative distribution of softmax(logits / temperature) at uniform draws
     that are all taken at the start, row by row: runs with equal generators share their draws,
-    whatever the models say.
+    whatever the models say. Logits that are not numbers give a token too, if no meaningful one.
 
     Args:
         logits_of: From (B, T) token ids, T ≤ context, to (B, T, V) logits.
@@ -85,7 +85,10 @@ def _next(logits: Tensor, temperature: float, top_k: int | None, draw: Tensor | 
         scaled = scaled.masked_fill(scaled < least, -torch.inf)
     cumulative = scaled.softmax(-1).cumsum(-1)
     cumulative = cumulative / cumulative[:, -1:]  # ends at exactly 1, above every draw
-    return torch.searchsorted(cumulative, draw[:, None], right=True).squeeze(-1)
+    found = torch.searchsorted(cumulative, draw[:, None], right=True).squeeze(-1)
+    # Of logits that are not numbers nothing passes the draw, and the index is beyond the last: read
+    # as a token it would end not only this run, but on a GPU all that the process has left to do.
+    return found.clamp_max(logits.shape[-1] - 1)
 
 
 def _check(

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from decouple.training.checkpoint import load_checkpoint, save_checkpoint
+from decouple.training.divergence import FINISHED, sound, status_after
 from decouple.training.ensemble import Loss, Parameters, make_optimizer, train_steps
 
 Order: TypeAlias = Literal["sequential", "shuffled", "iid"]
@@ -120,7 +121,7 @@ def train_cycles(
     optimizer = make_optimizer(parameters, learning_rate=learning_rate, weight_decay=weight_decay)
     state = None if checkpoint is None else load_checkpoint(checkpoint, identity, device)
     if state is None:
-        first, status = 1, ["finished"] * n_seeds
+        first, status = 1, [FINISHED] * n_seeds
         rows = evaluate(0, parameters, None)
     else:
         first, status, rows = state["cycle"] + 1, state["status"], state["rows"]
@@ -131,17 +132,20 @@ def train_cycles(
         memory.update(state["memory"])
 
     for cycle in range(first, cycles + 1):
-        if not any(text == "finished" for text in status):
+        if FINISHED not in status:
             break
         done = (cycle - 1) * steps
         batches = torch.from_numpy(windows[:, cycle - 1]).to(device, torch.int64)
         report = _reporter(progress, done, cycles * steps, steps, f"cycle {cycle}/{cycles}")
         losses = train_steps(parameters, optimizer, loss, batches, on_step=report)
-        status = _diverged(status, losses, parameters, done)
-        measured = evaluate(cycle, parameters, losses.double().mean(0))
-        for seed, text in enumerate(status):
-            if text == "finished":
-                rows[seed] += measured[seed]
+        with torch.no_grad():
+            after = torch.func.vmap(loss)(parameters, batches[:, -1])[1]
+        status = status_after(status, losses, after, parameters, done)
+        if FINISHED in status:
+            measured = evaluate(cycle, sound(parameters, status), losses.double().mean(0))
+            for seed, text in enumerate(status):
+                if text == FINISHED:
+                    rows[seed] += measured[seed]
         if checkpoint is not None and (cycle % checkpoint_every == 0 or cycle == cycles):
             state = _state(cycle, status, rows, parameters, optimizer, memory)
             save_checkpoint(checkpoint, identity, state)
@@ -178,20 +182,3 @@ def _reporter(
             progress(done + step, total, note)
 
     return report
-
-
-def _diverged(status: list[str], losses: Tensor, parameters: Parameters, done: int) -> list[str]:
-    """Status of each seed after a cycle: the one place that waits for the device."""
-    sound = [value.detach().isfinite().flatten(1).all(1) for value in parameters.values()]
-    finite = torch.stack(sound).all(0).tolist()
-    updated = list(status)
-    for seed, history in enumerate(losses.T.cpu()):
-        if status[seed] != "finished":
-            continue
-        bad = torch.isfinite(history).logical_not().nonzero()
-        if len(bad):
-            step = int(bad[0])
-            updated[seed] = f"diverged at step {done + step + 1}: loss is {history[step].item()}"
-        elif not finite[seed]:
-            updated[seed] = f"diverged at step {done + len(history)}: a parameter is not finite"
-    return updated

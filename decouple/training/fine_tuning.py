@@ -28,7 +28,7 @@ from decouple.training.difference_checkpoint import (
     packed_bytes,
     unpack,
 )
-from decouple.training.divergence import FINISHED, status_after
+from decouple.training.divergence import FINISHED, sound, status_after
 from decouple.training.ensemble import Loss, Parameters
 
 PROGRESS_CALLS = 20
@@ -206,8 +206,7 @@ def fine_tune(parameters: Parameters, run: FineTuning) -> FineTuned:
             if number == first and not begins:
                 _restore_moments(optimizer, moments)
         losses, after = _train(parameters, optimizer, run, number)
-        history = torch.cat([losses, after[None]])
-        status = status_after(status, history, parameters, run.steps_before(number))
+        status = status_after(status, losses, after, parameters, run.steps_before(number))
         packed = {
             "parameters": pack(parameters, run.base),
             "moments": pack(_moments(optimizer), {}),
@@ -220,10 +219,10 @@ def fine_tune(parameters: Parameters, run: FineTuning) -> FineTuned:
             training_loss=losses.double().mean(0),
             stored_bytes=sum(packed_bytes(part) for part in packed.values()),
         )
-        sound = _sound(parameters, status, run.base)
-        for seed, measured in enumerate(run.evaluate(moment, sound)):
-            if status[seed] == FINISHED:
-                rows[seed] += measured
+        if FINISHED in status:
+            for seed, measured in enumerate(run.evaluate(moment, sound(parameters, status))):
+                if status[seed] == FINISHED:
+                    rows[seed] += measured
         packed["memory"] = pack(run.memory, {})
         state = {**packed, "legs": number + 1, "status": status, "rows": rows}
         save_checkpoint(run.checkpoint, run.identity, state)
@@ -315,17 +314,6 @@ def _train(
     with torch.no_grad():
         after = losses(batch, phase.scale_at(leg.end / phase.epochs))[1]
     return torch.stack(history), after
-
-
-def _sound(parameters: Parameters, status: Sequence[str], base: Mapping[str, Tensor]) -> Parameters:
-    """The base in place of seeds that were given up; what is measured of these is not kept."""
-    lost = [seed for seed, text in enumerate(status) if text != FINISHED]
-    if not lost:
-        return parameters
-    sound = {name: value.detach().clone() for name, value in parameters.items()}
-    for name, value in sound.items():
-        value[lost] = base[name]
-    return sound
 
 
 def _moments(optimizer: torch.optim.AdamW | None) -> dict[str, Tensor]:

@@ -118,8 +118,8 @@ def test_grades_hang_together():
             grades = each.grades
             product = grades["distinct_4"] * grades["valid_utf8"] ** 2 * grades["fluency"]
             assert grades["coherence"] == pytest.approx(product * grades["lexicon_share"])
-            assert grades["broken"] == (grades["valid_utf8"] < 1)
-            assert grades["looping"] in (0, 1)
+            assert grades["broken"] == 1 - grades["valid_utf8"]
+            assert 0 <= grades["looping"] <= 1
             assert 1 <= grades["longest_run"] <= TOKENS
             assert set(Coherence._fields) < set(grades)
 

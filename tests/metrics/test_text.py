@@ -11,11 +11,11 @@ from decouple.metrics.text import (
     coherence,
     distinct_n,
     fluency,
-    is_looping,
     lead_positions,
     lexicon,
     lexicon_share,
     longest_run,
+    loop_share,
     valid_utf8_share,
 )
 
@@ -98,23 +98,32 @@ def test_an_empty_sequence_has_no_run():
     assert longest_run([1, 2, 1, 2]) == 1
 
 
-@given(start=st.lists(st.integers(10, 99), max_size=10), period=st.integers(1, 4))
-def test_a_continuation_that_ends_in_a_loop_is_looping(start, period):
-    loop = list(range(period)) * 12
-    assert is_looping([*start, *loop])
-    assert not is_looping([*loop, *range(100, 200)])  # it came out of it
+@given(start=st.lists(st.integers(10, 99), max_size=10, unique=True), period=st.integers(1, 4))
+def test_a_loop_counts_by_the_part_that_it_takes_up(start, period):
+    ids = [*start, *list(range(period)) * 12]
+    assert loop_share(ids) == pytest.approx(11 * period / (len(ids) - period))
 
 
 @given(ids=st.permutations(list(range(20))))
 def test_without_repetition_nothing_loops(ids):
-    assert not is_looping(ids)
-    assert not is_looping([*ids, ids[-1]])
+    assert loop_share(ids) == 0
+    assert loop_share([*ids, ids[-1]]) == pytest.approx(1 / 20)
 
 
-def test_a_phrase_longer_than_a_word_is_no_loop_of_a_token():
-    assert is_looping([1, 2, 3, 4] * 8)
-    assert not is_looping([1, 2, 3, 4, 5] * 8)
-    assert not is_looping([])
+@given(ids=IDS)
+def test_the_share_of_a_loop_is_one_of_the_tokens_that_repeat(ids):
+    shares = [
+        sum(a == b for a, b in zip(ids, ids[period:], strict=False)) / (len(ids) - period)
+        for period in range(1, 5)
+        if period < len(ids)
+    ]
+    assert loop_share(ids) == max(shares, default=0)
+
+
+def test_a_phrase_longer_than_a_word_is_no_loop():
+    assert loop_share([1, 2, 3, 4] * 8) == 1
+    assert loop_share([1, 2, 3, 4, 5] * 8) == 0
+    assert loop_share([]) == loop_share([1]) == 0
 
 
 @given(text=st.text())

@@ -72,9 +72,12 @@ LONG_RUN: tuple[Mutant, ...] = (
         why="the base's states, kept for all arms, are read in place of the trained model's",
         file=EVALUATION,
         before="            for layer, states in zip(self.config.blocks, seen.states, "
-        "strict=True):\n",
-        after="            kept = self.reference.states[:, None].expand_as(seen.states)\n"
-        "            for layer, states in zip(self.config.blocks, kept, strict=True):\n",
+        "strict=True)\n",
+        after="            for layer, states in zip(\n"
+        "                self.config.blocks,\n"
+        "                self.reference.states[:, None].expand_as(seen.states),\n"
+        "                strict=True,\n"
+        "            )\n",
         caught_by=_smoke("dark_matter_rises"),
     ),
     Mutant(
@@ -98,9 +101,28 @@ LONG_RUN: tuple[Mutant, ...] = (
         name="long-basis-refitted",
         why="the subspace follows the trained states instead of staying the base model's",
         file=EVALUATION,
-        before="dark_matter_ratio(states, self.reference.bases[basis, layer])",
-        after="dark_matter_ratio(states, principal_basis(states, self.config.components))",
+        before="self.reference.bases[basis, layer])\n            for layer, states in zip(",
+        after="principal_basis(tokens_of(states, first=first), self.config.components))\n"
+        "            for layer, states in zip(",
         caught_by=(RUN + "each_subspace_stays_what_it_was_of_the_base",),
+    ),
+    Mutant(
+        name="long-first-position-counted",
+        why="an offset lost: one huge state of each window drowns all others",
+        file="decouple/experiments/long_run/observation.py",
+        before="states[..., first:, :]",
+        after="states[..., 0:, :]",
+        caught_by=(
+            RUN + "what_stands_first_in_a_window_counts_only_where_all_positions_are_asked_for",
+        ),
+    ),
+    Mutant(
+        name="long-checkpoint-of-another-base",
+        why="a run is taken up from a checkpoint that began with other weights",
+        file=RUNNER,
+        before="torch.__version__, base_fingerprint(config.base))",
+        after="torch.__version__)",
+        caught_by=(RUN + "a_run_on_another_base_is_another_run",),
     ),
     Mutant(
         name="long-mask-of-the-trained-model",

@@ -135,6 +135,26 @@ SEQUENTIAL: tuple[Mutant, ...] = (
         caught_by=("tests/metrics/test_calibration.py",),
     ),
     Mutant(
+        name="baseline-at-one-place-for-all-seeds",
+        why="a generator seeded with a constant: one number for all seeds",
+        file=PREPARATION,
+        before="np.random.default_rng([seed, POSITIONS])",
+        after="np.random.default_rng([POSITIONS])",
+        caught_by=(PREPARED + "drawn_windows_are_held_out_and_each_seeds_own",),
+    ),
+    Mutant(
+        name="lost-seeds-measured-as-they-are",
+        why="weights that are not finite go into what all seeds are measured with",
+        file="decouple/training/cycles.py",
+        before="evaluate(cycle, sound(parameters, status), ",
+        after="evaluate(cycle, parameters, ",
+        caught_by=(
+            "tests/training/test_cycles.py::"
+            "test_the_other_seeds_are_measured_as_if_none_had_diverged",
+            RUN + "a_diverged_seed_leaves_the_evidence_of_the_others_as_it_is",
+        ),
+    ),
+    Mutant(
         name="memory-not-taken-up-again",
         why="a checkpoint that leaves out what measurements carry along",
         file="decouple/training/cycles.py",

@@ -147,6 +147,45 @@ def test_a_loss_that_goes_wrong_in_the_last_update_is_noticed():
     assert [rows[-1][0] for rows in result.rows] == [4, 4, 3]
 
 
+def test_the_other_seeds_are_measured_as_if_none_had_diverged():
+    def measure(cycle, parameters, training):
+        assert all(value.isfinite().all() for value in parameters.values())
+        return evaluate(cycle, parameters, training)
+
+    def late(parameters, windows):
+        value, recorded = loss(parameters, windows)
+        broken = (windows == VOCAB - 1).all()
+        return value * torch.where(broken, torch.inf, 1.0), recorded
+
+    windows = make_windows()
+    windows[0, 1, 2] = VOCAB - 1
+    options = {"learning_rate": 1e-2, "weight_decay": 0.0}
+    result = train_cycles(start(), windows, late, measure, **options)
+    whole = train_cycles(start(), windows, loss, evaluate, **options)
+    assert result.status == ["diverged at step 10: loss is nan", "finished", "finished"]
+    assert result.rows[1:] == whole.rows[1:]
+    assert result.rows[0] == whole.rows[0][:4]
+
+
+def test_finite_weights_that_predict_nothing_finite_are_noticed():
+    def breaking(parameters, windows):
+        value, recorded = loss(parameters, windows)
+        far = parameters["table"].abs().max() > 10
+        return value, torch.where(far, torch.inf, recorded)
+
+    parameters = start()
+    with torch.no_grad():
+        parameters["table"][1, 0, 0] = 10 - 5e-3
+    windows = make_windows()[:, :1, :1]
+    windows[1, ..., ::2] = 0  # the far weight is trained towards the token that it stands for
+    windows[1, ..., 1::2] = 0
+    result = train_cycles(
+        parameters, windows, breaking, evaluate, learning_rate=1e-2, weight_decay=0.0
+    )
+    assert result.status[1] == "diverged at step 1: the loss after it is inf"
+    assert [rows[-1][0] for rows in result.rows] == [1, 0, 1]
+
+
 def test_a_run_ends_when_no_seed_is_left():
     parameters = {"table": torch.full((SEEDS, VOCAB, VOCAB), torch.nan).requires_grad_()}
     seen = []

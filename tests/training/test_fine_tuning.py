@@ -303,7 +303,7 @@ def test_a_seed_whose_last_update_breaks_it_is_noticed_before_it_is_measured(tmp
     phases = [Phase(epochs=1, every=1, rates={"vectors": 1e-2})]
     run = make(tmp_path, phases=phases, loss=breaking, evaluate=measure, steps=1, weight_decay=0.0)
     result = fine_tune(parameters, run)
-    assert result.status == ["finished", "finished", "diverged at step 2: loss is inf"]
+    assert result.status == ["finished", "finished", "diverged at step 1: the loss after it is inf"]
     assert [len(rows) for rows in result.rows] == [2, 2, 1]
 
 

@@ -6,14 +6,16 @@ This module is what the rest of the house may know of the experiment. It imports
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
-from decouple.experiments.base_model import (
-    describe_inputs,
-    inputs_fingerprint,
-    missing_inputs,
-    on_base,
+from decouple.experiments import gpt2_protocol
+from decouple.experiments.gpt2_protocol import (
+    LIBRARIES,
+    data_fingerprint,
+    describe,
+    device,
+    group_size,
+    missing,
 )
 from decouple.experiments.long_run.cells import expected_cells
 from decouple.experiments.long_run.config import (
@@ -63,19 +65,6 @@ SEEDS = {"smoke": 5, "short": 5, "stand_in": 5, "published": 5}
 CALIBRATION_SEEDS = {"smoke": range(1000, 1020)}
 """Seeds that the size of a preset was chosen on, by preset; they never judge."""
 
-LIBRARIES = ("torch", "transformers", "numpy", "tokenizers", "tiktoken")
-"""Distributions whose versions can change a result."""
-
-
-def group_size(config: LongRunConfig) -> int:
-    """Number of seeds trained together."""
-    return config.group
-
-
-def device(config: LongRunConfig) -> Literal["cpu", "cuda"]:
-    """Device the run needs."""
-    return config.device
-
 
 def with_inputs(
     config: LongRunConfig, *, corpus: str | None, tokenizer: str | None, base: str | None
@@ -90,28 +79,10 @@ def with_inputs(
         tokenizer: Folder with the files of GPT-2's vocabulary; None keeps the place.
         base: `stand-in:NAME`, a folder, or a hub id; None keeps the base.
     """
-    if corpus is not None:
-        config = replace(config, corpus=replace(config.corpus, path=corpus))
-    model, chosen = on_base(config.base, config.tokenizer, given=base, folder=tokenizer)
-    config = replace(config, base=model, tokenizer=chosen)
-    if base is not None and missing_base(model) is None:
-        config = on_shape(config, base_shape(model))
+    config = gpt2_protocol.with_inputs(config, corpus=corpus, tokenizer=tokenizer, base=base)
+    if base is not None and missing_base(config.base) is None:
+        config = on_shape(config, base_shape(config.base))
     return config
-
-
-def missing(config: LongRunConfig) -> str | None:
-    """None if weights and tokenizer are on this machine, else a sentence on how to get them."""
-    return missing_inputs(config.base, config.tokenizer)
-
-
-def data_fingerprint(config: LongRunConfig) -> str:
-    """Digest of the text, the tokenizer and the weights a run reads."""
-    return inputs_fingerprint(config.corpus, config.tokenizer, config.base)
-
-
-def describe(config: LongRunConfig) -> dict[str, str]:
-    """What stands in for the document's data, in words: base model, corpus and tokenizer."""
-    return describe_inputs(config.corpus, config.tokenizer, config.base)
 
 
 def run(

@@ -16,10 +16,14 @@ PHASE_A = "phase_a"
 """The base model with the vectors that phase A has trained; its step is 0."""
 
 WITHOUT_VECTORS = "without_vectors"
-"""Held-out losses with the vectors taken out."""
+"""Losses with the vectors taken out."""
+
+ALL_POSITIONS = "all_positions"
+"""Dark matter over every position of a window; all else leaves the first out, see `tokens_of`."""
 
 BASES = {
     TRAINED: "leading components of the base model's final states",
+    ALL_POSITIONS: "the same, with the first position of every window",
     "embedding_basis": "leading directions of the base model's output embedding",
     "own_basis": "leading components of the base model's states at the layer itself",
     "random_basis": "a random subspace",
@@ -37,7 +41,7 @@ GENERATIONS = {
 """Conditions of continuations: how tokens are chosen, and whether the vectors are there."""
 
 TRAINING_LOSSES = ("masked_loss", "low_entropy_loss")
-"""Taken at kinds of positions of the training windows."""
+"""Taken at kinds of positions of the training windows, with and without the vectors."""
 
 HELD_OUT_LOSSES = (
     "held_out_loss",
@@ -75,8 +79,7 @@ def expected_cells(config: LongRunConfig) -> dict[str, int]:
         "full_checkpoint_gigabytes": int(epochs > 1),
         "continuation": continued * len(PROMPTS),
     }
-    cells |= dict.fromkeys(TRAINING_LOSSES, measured)
-    cells |= dict.fromkeys(HELD_OUT_LOSSES, epochs + measured)
+    cells |= dict.fromkeys((*TRAINING_LOSSES, *HELD_OUT_LOSSES), epochs + measured)
     cells |= dict.fromkeys(MEAN_GRADES, continued)
     cells |= dict.fromkeys(GRADES, continued * len(PROMPTS))
     cells |= dict.fromkeys(CONSTANTS, 1)

@@ -137,8 +137,9 @@ class LongRunConfig:
 
     def __post_init__(self) -> None:
         """Refuse values no run can have."""
-        at_least = {"layers": 1, "epochs_a": 0, "epochs_b": 0, "every": 1, "batch": 1, "block": 1}
+        at_least = {"layers": 1, "epochs_a": 0, "epochs_b": 0, "every": 1, "batch": 1}
         at_least |= {"held_out_windows": 1, "components": 1, "generation_tokens": 4}
+        at_least |= {"block": 2}  # dark matter leaves the first position of a window out
         at_least |= {"group": 1, "threads": 1}
         for name, minimum in at_least.items():
             if getattr(self, name) < minimum:

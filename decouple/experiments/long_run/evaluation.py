@@ -10,6 +10,7 @@ from torch.func import functional_call, vmap
 
 from decouple.experiments.continuations import Continuations
 from decouple.experiments.long_run.cells import (
+    ALL_POSITIONS,
     BASES,
     GENERATIONS,
     GRADES,
@@ -20,7 +21,7 @@ from decouple.experiments.long_run.cells import (
     WITHOUT_VECTORS,
 )
 from decouple.experiments.long_run.config import LongRunConfig
-from decouple.experiments.long_run.observation import Observed, observe
+from decouple.experiments.long_run.observation import Observed, observe, tokens_of
 from decouple.experiments.long_run.preparation import SUBSPACE
 from decouple.experiments.long_run.reference import Reference
 from decouple.experiments.long_run.rows import Rows
@@ -109,6 +110,7 @@ class Evaluation:
         if condition == PHASE_A:
             self._add_dark_matter(table, with_vectors, without, TRAINED, PHASE_A)
         else:
+            self._add_training_losses(table, parameters, 0.0, WITHOUT_VECTORS)
             self._add_held_out_losses(table, without, WITHOUT_VECTORS)
             for basis in BASES:
                 self._add_dark_matter(table, with_vectors, without, basis, basis)
@@ -184,14 +186,14 @@ class Evaluation:
         self, table: Rows, with_vectors: Observed, without: Observed, basis: str, condition: str
     ) -> None:
         for vectors, seen in (("with", with_vectors), ("without", without)):
-            for layer, states in zip(self.config.blocks, seen.states, strict=True):
-                ratio = dark_matter_ratio(states, self.reference.bases[basis, layer])
+            for layer, ratio in zip(self.config.blocks, self._ratios(seen, basis), strict=True):
                 table.add("dark_matter", ratio, condition, layer=layer, vectors=vectors)
 
-    def _ratios(self, seen: Observed) -> Tensor:
-        """(layers, S) dark matter outside the base's final components."""
+    def _ratios(self, seen: Observed, basis: str = TRAINED) -> Tensor:
+        """(layers, S) dark matter outside a subspace, by default the base's final components."""
+        first = 0 if basis == ALL_POSITIONS else 1
         ratios = [
-            dark_matter_ratio(states, self.reference.bases[TRAINED, layer])
+            dark_matter_ratio(tokens_of(states, first=first), self.reference.bases[basis, layer])
             for layer, states in zip(self.config.blocks, seen.states, strict=True)
         ]
         return torch.stack(ratios)
@@ -206,7 +208,7 @@ class Evaluation:
         """How far the span of phase A's vectors, or of random ones, lies in the top components."""
         generator = torch.Generator().manual_seed(SUBSPACE)
         chance = random_basis(self._width, len(self.config.blocks), generator).T
-        final = seen.final
+        final = tokens_of(seen.final)
         components = principal_basis(final, self.config.components)  # (S, C, k)
         for condition, spans in (
             (TRAINED, self.memory[VECTORS]),
@@ -217,8 +219,9 @@ class Evaluation:
             table.add("component_overlap", overlap, condition)
 
     def _add_alignment(self, table: Rows, parameters: Parameters, without: Observed) -> None:
+        base = tokens_of(self.reference.states)
         aligned = [
-            embedding_alignment(vectors, states, self.reference.states)
+            embedding_alignment(vectors, tokens_of(states), base)
             for vectors, states in zip(
                 parameters[VECTORS], without.states.transpose(0, 1), strict=True
             )

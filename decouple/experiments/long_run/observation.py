@@ -27,10 +27,10 @@ class Observed(NamedTuple):
     """(S, W, T) entropy of the predicted distribution, in nats; empty unless asked for."""
 
     states: Tensor
-    """(layers, S, N, C) residual stream after the blocks asked for, N = W·T."""
+    """(layers, S, W, T, C) residual stream after the blocks asked for."""
 
     final: Tensor
-    """(S, N, C) states from which the logits are read; empty unless states are asked for."""
+    """(S, W, T, C) states from which the logits are read; empty unless states are asked for."""
 
 
 @torch.no_grad()
@@ -59,9 +59,9 @@ def observe(
         output = functional_call(conductor, parameters, (inputs, scale), {"layers": layers})
         losses = token_cross_entropy(output.logits, targets)
         certainty = entropy(output.logits.softmax(-1)) if with_entropy else losses[:0]
-        states = [state.flatten(0, 1) for state in output.states]  # (N, C) each
-        kept = torch.stack(states) if states else output.final[:0]
-        return losses, certainty, kept, output.final.flatten(0, 1) if states else output.final[:0]
+        if not output.states:
+            return losses, certainty, output.final[:0], output.final[:0]
+        return losses, certainty, torch.stack(output.states), output.final
 
     n_models, vocab_size = len(next(iter(parameters.values()))), conductor.model.config.vocab_size
     at_once = max(1, NUMBERS_AT_ONCE // (n_models * windows.shape[1] * vocab_size))
@@ -74,3 +74,17 @@ def observe(
         states=torch.cat(states, dim=2).transpose(0, 1) if layers else states[0],
         final=torch.cat(final, dim=1),
     )
+
+
+def tokens_of(states: Tensor, *, first: int = 1) -> Tensor:
+    """The states (..., W, T, C) of windows as those of so many tokens, (..., N, C).
+
+    Args:
+        states: By window and position.
+        first: Position of a window at which to begin. The first position is left out by default:
+            it sees nothing but itself, and the heads of a GPT-2 look there when there is nothing to
+            look for (Xiao et al. 2023, "attention sinks"). Its state is many times as long as any
+            other and nearly the same whatever the token, so that squares summed over all positions
+            would say where that one vector points, and little of the rest.
+    """
+    return states[..., first:, :].flatten(-3, -2)

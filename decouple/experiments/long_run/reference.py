@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from decouple.experiments.long_run.cells import TRAINED
+from decouple.experiments.long_run.cells import ALL_POSITIONS, TRAINED
 from decouple.experiments.long_run.config import LongRunConfig
-from decouple.experiments.long_run.observation import observe
+from decouple.experiments.long_run.observation import observe, tokens_of
 from decouple.experiments.long_run.preparation import SUBSPACE, Data
 from decouple.metrics.dark_matter import embedding_basis, principal_basis, random_basis
 from decouple.metrics.text import lead_positions
@@ -50,7 +50,7 @@ class Reference(NamedTuple):
     """Held-out loss in nats per token."""
 
     states: Tensor
-    """(layers, N, C) held-out residual stream after the blocks with a vector."""
+    """(layers, H, T, C) held-out residual stream after the blocks with a vector."""
 
     bases: Mapping[tuple[str, int], Tensor]
     """(name in `cells.BASES`, block) to (C, k) orthonormal columns."""
@@ -127,11 +127,12 @@ def _bases(
     k, width = config.components, final.shape[-1]
     generator = torch.Generator().manual_seed(SUBSPACE)
     shared = {
-        TRAINED: principal_basis(final, k),
+        TRAINED: principal_basis(tokens_of(final), k),
+        ALL_POSITIONS: principal_basis(tokens_of(final, first=0), k),
         "embedding_basis": embedding_basis(conductor.model.transformer.wte.weight.detach(), k),
         "random_basis": random_basis(width, k, generator).to(final.device),
     }
     bases = {(name, layer): basis for name, basis in shared.items() for layer in config.blocks}
     for layer, own in zip(config.blocks, states, strict=True):
-        bases["own_basis", layer] = principal_basis(own, k)
+        bases["own_basis", layer] = principal_basis(tokens_of(own), k)
     return bases

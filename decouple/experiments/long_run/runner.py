@@ -32,6 +32,7 @@ from decouple.experiments.long_run.reference import Reference, look_up
 from decouple.metrics.language import token_cross_entropy
 from decouple.models.conductor import VECTORS, Conductor
 from decouple.models.gpt2 import load_base
+from decouple.models.gpt2_config import base_fingerprint
 from decouple.training.cycles import Progress, Row
 from decouple.training.ensemble import Loss, Parameters
 from decouple.training.fine_tuning import FineTuning, Phase, fine_tune
@@ -274,7 +275,8 @@ def _finite(rows: list[Row], status: str) -> tuple[list[Row], str]:
 
 def _identity(config: LongRunConfig, seeds: Sequence[int], arrays: Sequence[np.ndarray]) -> str:
     """Digest of all that decides how a run goes on from a checkpoint, short of the code."""
-    digest = hashlib.sha256(repr((config, list(seeds), torch.__version__)).encode())
+    known = (config, list(seeds), torch.__version__, base_fingerprint(config.base))
+    digest = hashlib.sha256(repr(known).encode())
     for array in arrays:
         digest.update(repr((array.shape, array.dtype)).encode())
         digest.update(np.ascontiguousarray(array).data)

@@ -6,14 +6,16 @@ This module is what the rest of the house may know of the experiment. It imports
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
-from decouple.experiments.base_model import (
-    describe_inputs,
-    inputs_fingerprint,
-    missing_inputs,
-    on_base,
+from decouple.experiments.gpt2_protocol import (
+    LIBRARIES,
+    data_fingerprint,
+    describe,
+    device,
+    group_size,
+    missing,
+    with_inputs,
 )
 from decouple.experiments.sequential_cycles.cells import expected_cells
 from decouple.experiments.sequential_cycles.config import (
@@ -60,58 +62,6 @@ SEEDS = {"published": 5, "stand_in": 5, "short": 5, "smoke": 5}
 
 CALIBRATION_SEEDS = {"smoke": range(1000, 1040)}
 """Seeds that the size of a preset was chosen on, by preset; they never judge."""
-
-LIBRARIES = ("torch", "numpy", "transformers", "tokenizers", "tiktoken")
-"""Distributions whose versions can change a result."""
-
-
-def group_size(config: SequentialCyclesConfig) -> int:
-    """Number of seeds trained together."""
-    return config.group
-
-
-def device(config: SequentialCyclesConfig) -> Literal["cpu", "cuda"]:
-    """Device the run needs."""
-    return config.device
-
-
-def with_inputs(
-    config: SequentialCyclesConfig,
-    *,
-    corpus: str | None,
-    tokenizer: str | None,
-    base: str | None,
-) -> SequentialCyclesConfig:
-    """Replace the text, the place of GPT-2's vocabulary or the base by the user's.
-
-    Args:
-        config: Configuration to change.
-        corpus: UTF-8 text file; None keeps the text.
-        tokenizer: Folder with the files of GPT-2's vocabulary; None keeps the place.
-        base: `stand-in:NAME`, a directory or a hub id; None keeps the base.
-
-    Raises:
-        ValueError: If `base` is none of these.
-    """
-    if corpus is not None:
-        config = replace(config, corpus=replace(config.corpus, path=corpus))
-    model, tokens = on_base(config.base, config.tokenizer, given=base, folder=tokenizer)
-    return replace(config, base=model, tokenizer=tokens)
-
-
-def missing(config: SequentialCyclesConfig) -> str | None:
-    """What a run needs that is not on this machine, and how to get it; None if all is here."""
-    return missing_inputs(config.base, config.tokenizer)
-
-
-def data_fingerprint(config: SequentialCyclesConfig) -> str:
-    """Digest of the text, the tokenizer and the weights a run reads."""
-    return inputs_fingerprint(config.corpus, config.tokenizer, config.base)
-
-
-def describe(config: SequentialCyclesConfig) -> dict[str, str]:
-    """What stands in for the document's data, in words: base model, corpus and tokenizer."""
-    return describe_inputs(config.corpus, config.tokenizer, config.base)
 
 
 def run(

@@ -16,7 +16,7 @@ DECODINGS = ("greedy", "sampled")
 """How the tokens of a continuation are chosen."""
 
 GRADES = ("coherence", "distinct_4", "valid_utf8", "fluency", "lexicon_share", "looping")
-"""Grades of continuations, averaged over the prompts; `looping` becomes a share of them."""
+"""Grades of continuations, averaged over the prompts."""
 
 
 def expected_cells(config: SequentialCyclesConfig) -> dict[str, int]:
@@ -29,6 +29,7 @@ def expected_cells(config: SequentialCyclesConfig) -> dict[str, int]:
     cells = {
         "alignment": measured,
         "centred_alignment": measured,
+        "baseline_alignment": 1,
         "alignment_choice": measured * choices,
         "held_out_loss": measured,
         "output_entropy": measured,

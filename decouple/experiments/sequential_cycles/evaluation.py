@@ -41,6 +41,11 @@ class Measured(NamedTuple):
     alignment: Tensor
     """(S, targets, centrings, positions) mean cosine of state and embedding."""
 
+    def default(self, centring: str) -> Tensor:
+        """(S,) alignment with the token that follows, after the final LayerNorm."""
+        target, position = TARGETS.index("next"), POSITIONS.index("after_ln_f")
+        return self.alignment[:, target, CENTRINGS.index(centring), position]
+
 
 class HeldOut:
     """The held-out windows, and the model whose stacked parameters are measured on them.
@@ -193,10 +198,9 @@ def routine_rows(
         training_loss: (S,) mean cross-entropy over the steps of the cycle, None before the first.
         cosines: Part to (S,) cosine of the cycle's update and the one before.
     """
-    default = measured.alignment[:, TARGETS.index("next"), :, POSITIONS.index("after_ln_f")]
     values = {
-        "alignment": default[:, CENTRINGS.index("raw")],
-        "centred_alignment": default[:, CENTRINGS.index("centred")],
+        "alignment": measured.default("raw"),
+        "centred_alignment": measured.default("centred"),
         "held_out_loss": measured.loss,
         "output_entropy": measured.output_entropy,
         "head_entropy": measured.head_entropy,

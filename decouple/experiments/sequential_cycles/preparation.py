@@ -26,7 +26,7 @@ from decouple.training.cycles import order_windows
 
 # Streams of randomness of a seed. Arms of the same seed share them, so that they see the same
 # windows in the same order wherever they can: differences between arms are paired.
-WINDOWS, ORDER, LABELS, SAMPLING = range(4)
+WINDOWS, ORDER, LABELS, SAMPLING, POSITIONS = range(5)
 
 
 class Data(NamedTuple):
@@ -35,8 +35,11 @@ class Data(NamedTuple):
     text: str
     tokenizer: Tokenizer
     chunks: tuple[np.ndarray, ...]
+    tail: np.ndarray
+    """(N,) the end of the text, which is never trained on."""
+
     held_out: np.ndarray
-    """(held_out_windows, block + 1)."""
+    """(held_out_windows, block + 1), evenly spaced over the tail."""
 
 
 def prepare(config: SequentialCyclesConfig, shared: Path) -> Data:
@@ -62,6 +65,7 @@ def prepare(config: SequentialCyclesConfig, shared: Path) -> Data:
         text=text,
         tokenizer=tokenizer,
         chunks=chunks.train,
+        tail=chunks.held_out,
         held_out=held_out_windows(
             chunks.held_out, n_windows=config.held_out_windows, length=config.block
         ),
@@ -88,6 +92,25 @@ def training_pairs(config: SequentialCyclesConfig, data: Data, seeds: Sequence[i
     if config.labels == "random":
         labels = _deal_out(labels, seeds)
     return np.stack([windows[..., :-1], labels], axis=-2)
+
+
+def drawn_windows(config: SequentialCyclesConfig, data: Data, seeds: Sequence[int]) -> np.ndarray:
+    """Held-out windows of each seed's own, (S, W, T + 1).
+
+    All seeds start from one base and are measured at the same windows, so that their baseline is
+    one number. How much of it is the choice of windows shows only where each seed has its own.
+    """
+    return np.stack(
+        [
+            sample_windows(
+                data.tail,
+                n_windows=config.held_out_windows,
+                length=config.block,
+                generator=np.random.default_rng([seed, POSITIONS]),
+            )
+            for seed in seeds
+        ]
+    )
 
 
 def _deal_out(labels: np.ndarray, seeds: Sequence[int]) -> np.ndarray:

@@ -18,6 +18,7 @@ from decouple.experiments.sequential_cycles.evaluation import (
     COORDINATES,
     HeldOut,
     Updates,
+    as_rows,
     merge,
     routine_rows,
     trained_parts,
@@ -26,6 +27,7 @@ from decouple.experiments.sequential_cycles.generation import generation_rows
 from decouple.experiments.sequential_cycles.preparation import (
     SAMPLING,
     Data,
+    drawn_windows,
     frozen_modules,
     prepare,
     starting_model,
@@ -95,13 +97,16 @@ def _run_group(
     frozen = frozen_modules(config, shape)
     parameters = stack_parameters([model] * len(seeds), device=config.device, frozen=frozen)
     pairs = training_pairs(config, data, seeds)
-    held_out = HeldOut(
-        model,
-        torch.from_numpy(data.held_out).to(config.device, torch.int64),
-        config.batch,
-        config.calibration_bins,
-    )
-    before = held_out.measure(stack_parameters([model], device=config.device))
+
+    def at(windows: np.ndarray) -> HeldOut:
+        tokens = torch.from_numpy(windows).to(config.device, torch.int64)
+        return HeldOut(model, tokens, config.batch, config.calibration_bins)
+
+    held_out = at(data.held_out)
+    base = stack_parameters([model], device=config.device)
+    before = held_out.measure(base)
+    drawn = drawn_windows(config, data, seeds)
+    baseline = torch.cat([at(windows).measure(base).default("raw") for windows in drawn])
     continuations = Continuations(
         model,
         data.tokenizer,
@@ -120,6 +125,8 @@ def _run_group(
     def evaluate(cycle: int, parameters: Parameters, training: Tensor | None) -> list[list[Row]]:
         cosines = updates.cosines(parameters)
         rows = routine_rows(held_out.measure(parameters), cycle, training, cosines)
+        if cycle == 0:
+            rows = merge([rows, as_rows("baseline_alignment", baseline, step=0)])
         if cycle in config.generation_cycles:
             rows = merge([rows, generation_rows(continuations, parameters, cycle)])
         return rows

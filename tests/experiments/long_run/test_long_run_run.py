@@ -16,10 +16,11 @@ from decouple.experiments.long_run import (
     expected_cells,
     reference,
     run,
+    runner,
 )
 from decouple.experiments.long_run.cells import BASES, GENERATIONS
 from decouple.experiments.long_run.evaluation import block_of
-from decouple.experiments.long_run.observation import observe
+from decouple.experiments.long_run.observation import observe, tokens_of
 from decouple.models.gpt2 import build_gpt2
 from decouple.models.gpt2_config import BaseShape, parameter_count, parse_base
 
@@ -139,6 +140,13 @@ def test_the_base_is_measured_first_and_has_no_vectors(tables):
         assert np.array_equal(*both)
     start = values(table, "held_out_loss", step=0)
     assert np.array_equal(start, values(table, "held_out_loss", "without_vectors", step=0))
+    for metric in ("masked_loss", "low_entropy_loss"):
+        ends = [
+            [values(table, metric, how, step=step) for how in ("trained", "without_vectors")]
+            for step in (0, 4)
+        ]
+        assert np.array_equal(*ends[0])
+        assert (ends[1][0] != ends[1][1]).all()
     assert len(set(start)) == 1  # the same base for all seeds
     assert not values(table, "weight_delta", step=0).any()
 
@@ -154,6 +162,35 @@ def test_each_subspace_stays_what_it_was_of_the_base(tables):
         assert (start["own_basis"] <= start[basis] + 1e-9).all()
         if basis != "own_basis":
             assert (abs(end["own_basis"] - end[basis]) > 1e-4).all()
+
+
+def test_what_stands_first_in_a_window_counts_only_where_all_positions_are_asked_for():
+    states = torch.randn(2, 4, 5, 3, generator=torch.Generator().manual_seed(0))
+    sunk = states.clone()
+    sunk[..., 0, :] += 1e3
+    assert torch.equal(tokens_of(sunk), tokens_of(states))
+    assert tokens_of(states).shape == (2, 16, 3)
+    assert torch.equal(tokens_of(sunk, first=0), sunk.flatten(1, 2))
+
+
+def test_dark_matter_is_taken_with_and_without_the_first_positions(tables):
+    table = tables("published")
+    for step in (0, 4):
+        both = [
+            values(table, "dark_matter", basis, step=step, vectors="without")
+            for basis in ("trained", "all_positions")
+        ]
+        assert (both[0] != both[1]).all()
+
+
+def test_a_run_on_another_base_is_another_run(config, monkeypatch):
+    def identity():
+        return runner._identity(config, SEEDS, [np.zeros(3)])
+
+    first = identity()
+    assert identity() == first
+    monkeypatch.setattr(runner, "base_fingerprint", lambda _: "other weights")
+    assert identity() != first
 
 
 def test_phase_a_leaves_the_model_and_moves_the_vectors(tables):

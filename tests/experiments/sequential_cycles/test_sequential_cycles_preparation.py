@@ -6,6 +6,7 @@ import torch
 
 from decouple.experiments.sequential_cycles.evaluation import trained_parts
 from decouple.experiments.sequential_cycles.preparation import (
+    drawn_windows,
     frozen_modules,
     prepare,
     starting_model,
@@ -54,6 +55,15 @@ def _find(tokens, part):
         i for i in range(len(tokens) - len(part) + 1) if (tokens[i : i + len(part)] == part).all()
     ]
     return start
+
+
+def test_drawn_windows_are_held_out_and_each_seeds_own(config, data):
+    drawn = drawn_windows(config, data, SEEDS)
+    assert drawn.shape == (2, *data.held_out.shape)
+    assert not np.array_equal(*drawn)
+    assert np.array_equal(drawn[1], drawn_windows(config, data, [1001])[0])
+    assert rows(drawn) <= inside(data.tail)
+    assert rows(data.held_out) <= inside(data.tail)
 
 
 def test_held_out_windows_are_in_no_batch(config, data):

@@ -8,8 +8,12 @@ import torch
 from decouple.claim.evidence import Run
 from decouple.experiments.base_model import PROMPTS
 from decouple.experiments.sequential_cycles import ARMS, expected_cells, run, runner
-from decouple.experiments.sequential_cycles.preparation import frozen_modules
-from decouple.models.gpt2 import load_base
+from decouple.experiments.sequential_cycles.preparation import (
+    drawn_windows,
+    frozen_modules,
+    prepare,
+)
+from decouple.models.gpt2 import final_states, load_base
 from decouple.models.gpt2_config import base_shape
 
 SEEDS = [1000, 1001]
@@ -59,6 +63,21 @@ def test_every_arm_runs_and_gives_every_cell_once(tables, config, arm):
     assert set(table.document) == {"sequential_cycles"}
     assert set(table.arm) == {arm}
     assert sorted(set(table.step)) == [0, 1, 2, 3]
+
+
+def test_the_baseline_is_taken_at_positions_of_each_seeds_own(tables, config, tmp_path):
+    table, _ = tables("full_model")
+    shared, own = (pick(table, name, step=0) for name in ("alignment", "baseline_alignment"))
+    assert shared[0] == shared[1]
+    assert own[0] != own[1]
+    data = prepare(config, tmp_path)
+    windows = torch.from_numpy(drawn_windows(config, data, SEEDS)).long()
+    model = load_base(config.base)
+    for seed, tokens in enumerate(windows):
+        states = final_states(model, tokens[:, :-1]).after.flatten(0, 1)
+        rows = model.transformer.wte.weight[tokens[:, 1:].flatten()]
+        expected = torch.cosine_similarity(states, rows, dim=-1).mean().item()
+        assert own[seed] == pytest.approx(expected, abs=1e-5)
 
 
 def test_the_base_learns_the_text(tables):
@@ -192,6 +211,40 @@ def test_divergence_is_a_status_and_keeps_the_rows_before_it(config, tmp_path):
         assert text.startswith("diverged at step ")
     assert set(table.step) == {0}
     assert np.isfinite(table.value).all()
+
+
+def test_a_diverged_seed_leaves_the_evidence_of_the_others_as_it_is(
+    tables, config, tmp_path, monkeypatch
+):
+    whole = tables("full_model")[0]
+    pairs_of, loss_of = runner.training_pairs, runner.make_loss
+
+    def with_a_mark(*arguments):
+        pairs = pairs_of(*arguments)
+        pairs[0, 1, 2] = 0  # first seed, second cycle, third step
+        return pairs
+
+    def broken_at_the_mark(model):
+        loss = loss_of(model)
+
+        def breaking(parameters, pairs):
+            value, recorded = loss(parameters, pairs)
+            return value * torch.where((pairs == 0).all(), torch.inf, 1.0), recorded
+
+        return breaking
+
+    monkeypatch.setattr(runner, "training_pairs", with_a_mark)
+    monkeypatch.setattr(runner, "make_loss", broken_at_the_mark)
+    table, status = again(replace(config, generation_cycles=(0, 2, 3)), tmp_path)
+    assert status == {1000: "diverged at step 8: loss is nan", 1001: "finished"}
+    assert set(table.step[table.seed == 1000]) == {0, 1}
+    assert np.isfinite(table.value).all()
+    columns = ["step", "metric", "text"]
+    own, other = (each[(each.seed == 1001) & (each.step != 2)] for each in (table, whole))
+    assert own[columns].astype(str).to_numpy().tolist() == (
+        other[columns].astype(str).to_numpy().tolist()
+    )
+    np.testing.assert_array_equal(own.value, other.value)
 
 
 @pytest.mark.parametrize("seeds", [[], [-1], [3, 3]])
