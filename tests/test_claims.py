@@ -1,5 +1,6 @@
 """House rules for claims, and the transcribed tables against each other."""
 
+from datetime import date
 from pathlib import Path
 
 import pandas as pd
@@ -7,6 +8,7 @@ import pytest
 
 from decouple.claim.experiment import locate
 from decouple.claim.figures import Figure
+from decouple.claim.history import accepted_record, read_history
 from decouple.claim.ledger import read_ledger
 from decouple.claim.load import load_claims
 from decouple.claim.published import load_table
@@ -61,6 +63,13 @@ def test_no_record_outlives_its_claim():
     judged = {(claim.id, tier) for claim in CLAIMS for tier in claim.tiers}
     recorded = {(record.claim, record.tier) for record in read_ledger(ROOT / "fixtures" / "ledger")}
     assert recorded <= judged
+
+
+def test_the_history_of_each_record_ends_with_what_it_says_now():
+    past = read_history(ROOT / "fixtures" / "ledger")
+    for record in read_ledger(ROOT / "fixtures" / "ledger"):
+        now = accepted_record(record, on=date(2000, 1, 1))
+        assert past[record.key][-1].reading == now.reading
 
 
 def test_every_table_is_read_by_a_claim():

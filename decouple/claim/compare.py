@@ -80,6 +80,8 @@ class Comparison:
     "mean over shared seeds of after − before, in the units of the judged number"
     interval: tuple[float, float] | None = None
     "its t-interval at the support tail"
+    redefined: str = ""
+    "what of the claim itself changed, so that its verdicts answer different questions"
 
     def __str__(self) -> str:
         claim, tier = self.key[:2]
@@ -89,7 +91,7 @@ class Comparison:
         if self.difference is not None and self.interval is not None:
             low, high = self.interval
             text += f", difference {self.difference:.3g} [{low:.3g}, {high:.3g}]"
-        return text
+        return f"{text}; {self.redefined}: another claim" if self.redefined else text
 
 
 def redefined(before: Record, after: Record) -> str:
@@ -118,7 +120,10 @@ def compare(before: Iterable[Record], after: Iterable[Record]) -> list[Compariso
 
 
 def compare_records(before: Record | None, after: Record | None) -> Comparison:
-    """Compare one claim's records; either may be missing, not both."""
+    """Compare one claim's records; either may be missing, not both.
+
+    Of a claim that was redefined nothing can be told: a band that was widened repairs no result.
+    """
     if before is None and after is not None:
         return Comparison(key=after.key, outcome=Outcome.NEW, before=None, after=after)
     if after is None and before is not None:
@@ -126,6 +131,9 @@ def compare_records(before: Record | None, after: Record | None) -> Comparison:
     if before is None or after is None:
         raise ValueError("compare_records must get one record at least, got none")
     outcome = compare_verdicts(before.verdict, after.verdict)
+    changed = redefined(before, after)
+    if changed and Verdict(after.verdict) is not Verdict.ERROR:
+        outcome = Outcome.CANNOT_TELL
     difference = interval = None
     shared = [seed for seed in after.values if seed in before.values]
     changes = [after.values[seed] - before.values[seed] for seed in shared]
@@ -139,6 +147,7 @@ def compare_records(before: Record | None, after: Record | None) -> Comparison:
         after=after,
         difference=difference,
         interval=interval,
+        redefined=changed,
     )
 
 

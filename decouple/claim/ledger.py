@@ -7,15 +7,16 @@ with it; `propose` shows what would change, and only `write` changes it.
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from collections.abc import Iterable
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
-from decouple.claim.compare import Comparison, Outcome, compare
+from decouple.claim.compare import Comparison, compare
+from decouple.claim.history import accepted_record, extend_history
 from decouple.claim.record import DOUBTS, Record, rounded
 from decouple.claim.verdict import Verdict
+from decouple.claim.writing import write_atomically
 
 FORMAT = 1
 
@@ -59,13 +60,33 @@ def propose(ledger: Iterable[Record], measured: Iterable[Record]) -> list[Compar
     return changed
 
 
-def write_ledger(folder: Path, ledger: Iterable[Record], accepted: Iterable[Comparison]) -> None:
-    """Write the ledger with the accepted changes, atomically, one file for each document."""
+def write_ledger(
+    folder: Path,
+    ledger: Iterable[Record],
+    accepted: Iterable[Comparison],
+    *,
+    on: date | None = None,
+    why: str = "",
+) -> None:
+    """Write the ledger with the accepted changes, atomically, one file for each document.
+
+    Args:
+        folder: Of the ledger.
+        ledger: Its records as they stand.
+        accepted: What changes.
+        on: The date that goes into the history (default: today, UTC).
+        why: What to say of the changes there.
+
+    Raises:
+        decouple.claim.history.HistoryError: if the history cannot be read; nothing is written then.
+    """
     records = {record.key: record for record in ledger}
-    for comparison in accepted:
-        if comparison.after is not None and comparison.outcome is not Outcome.GONE:
-            records[comparison.key] = comparison.after
+    new = [change.after for change in accepted if change.after is not None]
+    records |= {record.key: record for record in new}
     folder.mkdir(parents=True, exist_ok=True)
+    day = on or datetime.now(UTC).date()
+    # First, as it takes a record twice and holds it once: a crash in between loses nothing.
+    extend_history(folder, [accepted_record(record, on=day, why=why) for record in new])
     documents: dict[str, list[dict[str, Any]]] = {}
     for key in sorted(records):
         stem = key[0].partition("/")[0]
@@ -73,19 +94,6 @@ def write_ledger(folder: Path, ledger: Iterable[Record], accepted: Iterable[Comp
     for stem, items in documents.items():
         text = json.dumps({"format": FORMAT, "records": items}, indent=1, ensure_ascii=False)
         write_atomically(folder / f"{stem}.json", text + "\n")
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Write a text file by renaming a finished temporary one onto it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, draft = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-        Path(draft).chmod(0o644)
-        Path(draft).replace(path)
-    finally:
-        Path(draft).unlink(missing_ok=True)
 
 
 def _fit_for_record(record: Record) -> bool:

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from decouple.claim.device import machine
-from decouple.claim.ledger import write_atomically
 from decouple.claim.record import Record, counts, levels_in_words
 from decouple.claim.spec import TIERS
 from decouple.claim.trace import Trace
 from decouple.claim.verdict import Verdict
+from decouple.claim.writing import write_atomically
 
 FORMAT = 1
 NAME = "claims.json"

@@ -8,7 +8,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from decouple.claim.compare import DOUBTFUL, UNCOMFORTABLE, Outcome, compare_records, redefined
+from decouple.claim.compare import DOUBTFUL, UNCOMFORTABLE, Outcome, compare_records
 from decouple.claim.evidence import Run
 from decouple.claim.experiment import Experiment
 from decouple.claim.fingerprint import digest
@@ -120,10 +120,10 @@ class JudgingSession:
         before = self.ledger.get(record.key)
         if before is None:
             return (Fate.PASS if verdict.holds else Fate.FAIL), text
-        changes = redefined(before, record)
-        if changes:
-            return Fate.FAIL, f"{changes} since it was recorded: the record is of another claim"
         comparison = compare_records(before, record)
+        if comparison.redefined:
+            words = f"{comparison.redefined} since it was recorded: the record is of another claim"
+            return Fate.FAIL, words
         changed = f"{comparison}; {record.reason}"
         if comparison.outcome in self.fail_on or verdict is Verdict.ERROR:
             return Fate.FAIL, changed

@@ -12,11 +12,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from decouple.claim.experiment import locate
-from decouple.claim.ledger import read_ledger, write_atomically
+from decouple.claim.ledger import read_ledger
 from decouple.claim.record import Record, Setting, levels_in_words
 from decouple.claim.report import count_by_tier
 from decouple.claim.simulation import SEEDS, false_rates, shapes
 from decouple.claim.spec import TIERS
+from decouple.claim.writing import write_atomically
 
 BLOCK = re.compile(r"(<!-- generated: (?P<name>[a-z_ -]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 

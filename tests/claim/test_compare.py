@@ -139,3 +139,17 @@ def test_a_claim_is_redefined_by_its_band_arms_or_controls_but_not_by_rounding(r
     assert redefined(before, replace(after, controls=[])) == "controls changed"
     weaker = {**control, "separation": {"margin": 0.1}}
     assert redefined(before, replace(after, controls=[weaker])) == "controls changed"
+
+
+def test_what_was_redefined_is_neither_held_nor_broken_nor_repaired(record_of):
+    wider = {**record_of().band, "low": 0.3, "words": "≥ 0.3"}
+    for verdicts in (
+        ("REFUTED", "SUPPORTED"),
+        ("SUPPORTED", "SUPPORTED"),
+        ("SUPPORTED", "REFUTED"),
+    ):
+        before, after = record_of(verdicts[0]), record_of(verdicts[1], band=wider)
+        comparison = compare_records(before, after)
+        assert comparison.outcome is Outcome.CANNOT_TELL
+        assert str(comparison).endswith("; band changed: another claim")
+    assert compare_records(record_of(), record_of("ERROR", band=wider)).outcome is Outcome.BROKEN
