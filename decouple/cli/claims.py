@@ -4,53 +4,81 @@ from __future__ import annotations
 
 import argparse
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 
+from decouple.claim.history import Accepted, read_history
 from decouple.claim.ledger import read_ledger
-from decouple.claim.load import load_claims
 from decouple.claim.record import Record
 from decouple.claim.spec import TIERS, Claim
 from decouple.claim.verdict import Verdict
+from decouple.cli.parsing import Commands, add_command, claims_in, folder, one_of
 
 NO_RECORD = "–"
+NEAR = 5
+"""How many claims of a similar name an error lists."""
 
 
-def add_list(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_list(commands: Commands) -> None:
     """Add the command `list` to a parser."""
-    command = commands.add_parser(
+    command = add_command(
+        commands,
         "list",
-        help="claims and their verdicts of record",
-        epilog="example: decouple list routing_collapse --tier smoke --verdict REFUTED",
+        summary="claims and their verdicts of record",
+        description="One line for each claim and tier: the verdict of record, the tier, the "
+        f"claim. {NO_RECORD} stands for none on record.",
+        examples=(
+            "decouple list",
+            "decouple list routing_collapse --tier smoke --verdict REFUTED",
+        ),
     )
     command.add_argument("stem", nargs="?", help="only this document")
-    command.add_argument("--tier", choices=TIERS, help="only this tier")
     command.add_argument(
-        "--verdict", choices=list(Verdict), metavar="VERDICT", help="only those of this verdict"
+        "--tier",
+        type=one_of(TIERS),
+        metavar="TIER",
+        help=f"only this tier, of: {', '.join(TIERS)}",
+    )
+    command.add_argument(
+        "--verdict",
+        type=one_of(Verdict),
+        metavar="VERDICT",
+        help=f"only those of this verdict, of: {', '.join(Verdict)}",
     )
     _add_folders(command)
     command.set_defaults(run=_list)
 
 
-def add_show(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_show(commands: Commands) -> None:
     """Add the command `show` to a parser."""
-    command = commands.add_parser(
+    command = add_command(
+        commands,
         "show",
-        help="one claim: statement, source, bands, controls, records",
-        epilog="example: decouple show routing_collapse/deepest-top-share",
+        summary="one claim: statement, source, bands, controls, records",
+        description="All that is declared of a claim, and what is on record of it.",
+        examples=("decouple show routing_collapse/deepest-top-share",),
     )
-    command.add_argument("claim", help="the claim's id")
+    command.add_argument("claim", help="the claim's id, as `decouple list` prints it")
     _add_folders(command)
     command.set_defaults(run=_show)
 
 
 def _add_folders(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--claims", type=Path, default=Path("claims"))
-    command.add_argument("--ledger", type=Path, default=Path("fixtures/ledger"))
+    command.add_argument(
+        "--claims", type=Path, default=Path("claims"), metavar="DIR", help="default: claims"
+    )
+    command.add_argument(
+        "--ledger",
+        type=folder,
+        default=Path("fixtures/ledger"),
+        metavar="DIR",
+        help="default: fixtures/ledger",
+    )
 
 
 def _list(parsed: argparse.Namespace) -> int:
-    claims = _claims(parsed.claims)
+    claims = claims_in(parsed.claims)
     stems = sorted({claim.stem for claim in claims})
     if parsed.stem is not None and parsed.stem not in stems:
         raise LookupError(f"stem must be one of {', '.join(stems)}, got {parsed.stem!r}")
@@ -66,16 +94,18 @@ def _list(parsed: argparse.Namespace) -> int:
 
 
 def _show(parsed: argparse.Namespace) -> int:
-    claims = {claim.id: claim for claim in _claims(parsed.claims)}
+    claims = {claim.id: claim for claim in claims_in(parsed.claims)}
     if parsed.claim not in claims:
-        near = [name for name in claims if parsed.claim.partition("/")[2] in name] or list(claims)
-        raise LookupError(f"claim must be one of {', '.join(near)}, got {parsed.claim!r}")
-    for line in _description(claims[parsed.claim], read_ledger(parsed.ledger)):
+        raise LookupError(f"claim must be one of {_near(parsed.claim, claims)}")
+    records, past = read_ledger(parsed.ledger), read_history(parsed.ledger)
+    for line in _description(claims[parsed.claim], records, past):
         print(line)
     return 0
 
 
-def _description(claim: Claim, records: list[Record]) -> Iterator[str]:
+def _description(
+    claim: Claim, records: list[Record], past: Mapping[tuple[str, ...], Sequence[Accepted]]
+) -> Iterator[str]:
     yield claim.id
     yield from textwrap.wrap(claim.statement, 96)
     yield f"kind:      {claim.kind}"
@@ -94,14 +124,18 @@ def _description(claim: Claim, records: list[Record]) -> Iterator[str]:
         yield f"{tier}: {band.words} ({band.because})"
         for record in _of(records, claim, tier):
             yield f"    on record: {record.verdict}: {record.reason}"
+            for entry in past.get(record.key, ()):
+                yield f"        {entry}"
 
 
 def _of(records: list[Record], claim: Claim, tier: str) -> list[Record]:
     return [record for record in records if (record.claim, record.tier) == (claim.id, tier)]
 
 
-def _claims(folder: Path) -> list[Claim]:
-    files = sorted(folder.glob("test_*.py"))
-    if not files:
-        raise FileNotFoundError(f"--claims must be a folder with claims files, got {folder}")
-    return [claim for file in files for claim in load_claims(file)]
+def _near(wanted: str, claims: Iterable[str]) -> str:
+    """The ids that are like the one asked for, and what was asked for."""
+    name = wanted.rpartition("/")[2]
+    near = [each for each in claims if name and name in each][:NEAR]
+    near = near or get_close_matches(wanted, claims, n=NEAR)
+    listed = f"{', '.join(near)} …" if near else "those that `decouple list` prints"
+    return f"{listed}, got {wanted!r}"

@@ -10,25 +10,40 @@ from pathlib import Path
 from decouple.claim.compare import Outcome, compare
 from decouple.claim.report import Report, read_report
 from decouple.claim.spec import TIERS
+from decouple.cli.parsing import (
+    Commands,
+    add_command,
+    add_store_option,
+    file,
+    folder_to_be,
+    one_of,
+    positive,
+)
 from decouple.cli.revisions import judge_revision
 
 
-def add_compare(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_compare(commands: Commands) -> None:
     """Add the command to a parser."""
-    command = commands.add_parser(
+    command = add_command(
+        commands,
         "compare",
-        help="compare two revisions, or two saved reports, claim by claim",
+        summary="compare two revisions, or two saved reports, claim by claim",
         description="BEFORE and AFTER are JSON reports, git revisions, or . for the tree as it "
         "lies. A revision is judged from its own checkout, in a process of its own, on the same "
         "seeds; runs of experiments that did not change are taken from the store.",
-        epilog="examples: decouple compare main . --only routing_collapse; "
-        "decouple compare before.json after.json --fail-on broken,weakened",
+        examples=(
+            "decouple compare main .",
+            "decouple compare main . --only routing_collapse --jobs 2",
+            "decouple compare before.json after.json --fail-on broken,weakened",
+        ),
+        statuses={0: "no claim came out as --fail-on says", 1: "one did"},
     )
     command.add_argument("before", metavar="BEFORE")
     command.add_argument("after", metavar="AFTER")
     command.add_argument(
         "--fail-on",
-        default=str(Outcome.BROKEN),
+        type=_outcomes,
+        default=frozenset({Outcome.BROKEN}),
         metavar="OUTCOMES",
         help=f"comma-separated, of: {', '.join(Outcome)} (default: broken)",
     )
@@ -40,32 +55,44 @@ def add_compare(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     )
     command.add_argument("--only", metavar="NAMES", help="claims, as pytest's -k selects them")
     command.add_argument("--seeds", metavar="N|LIST", help="how many seeds, or which (0,1,4)")
-    command.add_argument("--corpus", type=Path, metavar="FILE", help="a text of yours")
-    command.add_argument("--store", type=Path, default=Path("reports/store"))
-    command.add_argument("--jobs", type=int, default=1, metavar="N", help="processes that train")
+    command.add_argument("--corpus", type=file, metavar="FILE", help="a text of yours")
+    add_store_option(command)
+    command.add_argument(
+        "--jobs", type=positive, default=1, metavar="N", help="processes that train (default: 1)"
+    )
+    command.add_argument(
+        "--keep",
+        type=folder_to_be,
+        metavar="DIR",
+        help="keep the reports of revisions, in DIR/before and DIR/after",
+    )
     command.set_defaults(run=_compare)
 
 
+def _outcomes(text: str) -> frozenset[Outcome]:
+    read = one_of(Outcome)
+    return frozenset(Outcome(read(word.strip())) for word in text.split(","))
+
+
 def _compare(parsed: argparse.Namespace) -> int:
-    try:
-        fatal = {Outcome(word.strip()) for word in parsed.fail_on.split(",")}
-    except ValueError as error:
-        raise ValueError(f"--fail-on must name outcomes of {', '.join(Outcome)}: {error}") from None
-    before, after = _report(parsed.before, parsed), _report(parsed.after, parsed)
+    before = _report(parsed.before, "before", parsed)
+    after = _report(parsed.after, "after", parsed)
     comparisons = compare(before.records, after.records)
     if not comparisons:
         raise ValueError("no claim was judged in either report: there is nothing to compare")
     for comparison in comparisons:
         if comparison.outcome is not Outcome.HELD:
             print(comparison)
+            if comparison.after is not None and comparison.after.reason:
+                print(f"    {comparison.after.reason}")
     for outcome in Outcome:
         number = sum(comparison.outcome is outcome for comparison in comparisons)
         if number:
             print(f"{outcome}: {number}")
-    return 1 if any(comparison.outcome in fatal for comparison in comparisons) else 0
+    return 1 if any(comparison.outcome in parsed.fail_on for comparison in comparisons) else 0
 
 
-def _report(name: str, parsed: argparse.Namespace) -> Report:
+def _report(name: str, side: str, parsed: argparse.Namespace) -> Report:
     if name.endswith(".json"):
         return read_report(Path(name))
     print(f"judging {name}", file=sys.stderr)
@@ -74,7 +101,7 @@ def _report(name: str, parsed: argparse.Namespace) -> Report:
             name,
             root=Path.cwd(),
             store=parsed.store,
-            into=Path(folder),
+            into=parsed.keep / side if parsed.keep else Path(folder),
             arguments=_arguments(parsed),
         )
         return read_report(path)
@@ -88,7 +115,7 @@ def _arguments(parsed: argparse.Namespace) -> list[str]:
     if parsed.seeds:
         arguments += [f"--decouple-seeds={parsed.seeds}"]
     if parsed.corpus:
-        arguments += [f"--decouple-corpus={parsed.corpus.resolve()}"]
+        arguments += [f"--decouple-corpus={Path(parsed.corpus).resolve()}"]
     if parsed.jobs > 1:
         arguments += ["-n", str(parsed.jobs)]
     return arguments

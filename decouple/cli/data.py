@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from decouple.cli.parsing import Commands, add_command, one_of
 from decouple.data.downloads import DOWNLOADS, cached, fetch
 
 OWN_TEXT = """\
@@ -11,16 +12,32 @@ A text of your own, such as the book of a document, is any UTF-8 file: hand it t
 --decouple-corpus=FILE. In this folder, private/ is kept out of version control."""
 
 
-def add_data(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_data(commands: Commands) -> None:
     """Add the command to a parser."""
-    command = commands.add_parser(
+    command = add_command(
+        commands,
         "data",
-        help="what is on this machine, and what can be fetched",
-        epilog="examples: decouple data; decouple data fetch gpt2 gpt2-vocabulary",
+        summary="what is on this machine, and what can be fetched",
+        description="Without an action: lists what can be downloaded, where it lies if it is here, "
+        "and where a text of one's own goes.",
+        examples=("decouple data", "decouple data fetch gpt2 gpt2-vocabulary"),
     )
     actions = command.add_subparsers(metavar="ACTION")
-    fetching = actions.add_parser("fetch", help="download, and check by SHA-256")
-    fetching.add_argument("names", nargs="+", metavar="NAME", help=f"of: {', '.join(DOWNLOADS)}")
+    fetching = add_command(
+        actions,
+        "fetch",
+        summary="download, and check by SHA-256",
+        description="Downloads into this user's cache and prints where the files lie. What is "
+        "here already is not downloaded again.",
+        examples=("decouple data fetch tinystories",),
+    )
+    fetching.add_argument(
+        "names",
+        type=one_of(DOWNLOADS),
+        nargs="+",
+        metavar="NAME",
+        help=f"of: {', '.join(DOWNLOADS)}",
+    )
     fetching.set_defaults(run=_fetch)
     command.set_defaults(run=_show)
 
@@ -36,9 +53,6 @@ def _show(_: argparse.Namespace) -> int:
 
 
 def _fetch(parsed: argparse.Namespace) -> int:
-    unknown = [name for name in parsed.names if name not in DOWNLOADS]
-    if unknown:
-        raise LookupError(f"NAME must be one of {', '.join(DOWNLOADS)}, got {', '.join(unknown)}")
     for name in parsed.names:
         for path in fetch(DOWNLOADS[name]):
             print(path)

@@ -11,23 +11,35 @@ from tqdm import tqdm
 
 from decouple.claim.fingerprint import code_fingerprint
 from decouple.claim.runner import RunFailedError
+from decouple.cli.parsing import Commands, add_command, folder, folder_to_be, one_of
 from decouple.experiments.stand_in import STAND_INS, StandInConfig, make_stand_in, stand_in_cache
 
 
-def add_pretrain(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_pretrain(commands: Commands) -> None:
     """Add the command to a parser."""
-    command = commands.add_parser(
+    command = add_command(
+        commands,
         "pretrain",
-        help="pretrain a stand-in for GPT-2 on generated text",
+        summary="pretrain a stand-in for GPT-2 on generated text",
         description="Pretrains a stand-in for GPT-2 on generated text: smoke takes two minutes on "
         "one CPU core, gpt2-small some minutes on a GPU. An interrupted call is taken up again.",
-        epilog="example: decouple pretrain smoke --into fixtures/stand_in/smoke --force",
+        examples=(
+            "decouple pretrain gpt2-small",
+            "decouple pretrain smoke --into fixtures/stand_in/smoke --force",
+        ),
     )
-    command.add_argument("name", choices=tuple(STAND_INS), help="the stand-in")
     command.add_argument(
-        "--into", type=Path, metavar="FOLDER", help="where to (default: this user's cache)"
+        "name",
+        type=one_of(STAND_INS),
+        metavar="NAME",
+        help=f"the stand-in, of: {', '.join(STAND_INS)}",
     )
-    command.add_argument("--tokenizer", metavar="DIR", help="folder with GPT-2's tokenizer files")
+    command.add_argument(
+        "--into", type=folder_to_be, metavar="DIR", help="where to (default: this user's cache)"
+    )
+    command.add_argument(
+        "--tokenizer", type=folder, metavar="DIR", help="folder with GPT-2's tokenizer files"
+    )
     command.add_argument("--force", action="store_true", help="replace a folder that is there")
     command.set_defaults(run=_pretrain)
 
@@ -62,9 +74,9 @@ def _pretrain(parsed: argparse.Namespace) -> int:
     return 0
 
 
-def _with_tokenizer(name: str, config: StandInConfig, folder: str | None) -> StandInConfig:
-    if folder is None:
+def _with_tokenizer(name: str, config: StandInConfig, tokenizer: Path | None) -> StandInConfig:
+    if tokenizer is None:
         return config
     if config.tokenizer.kind != "gpt2":
         raise ValueError(f"--tokenizer is for stand-ins with GPT-2's vocabulary, got it for {name}")
-    return replace(config, tokenizer=replace(config.tokenizer, path=folder))
+    return replace(config, tokenizer=replace(config.tokenizer, path=str(tokenizer)))

@@ -9,33 +9,59 @@ from pathlib import Path
 
 from decouple.claim.evidence import Run
 from decouple.claim.judge import judge_runs
-from decouple.claim.load import load_claims
 from decouple.claim.power import ENOUGH, rehearse
 from decouple.claim.runner import Group, Runner, Settings, as_run
 from decouple.claim.store import Store
 from decouple.claim.verdict import Verdict
+from decouple.cli.parsing import (
+    Commands,
+    add_command,
+    add_store_option,
+    claims_in,
+    file,
+    one_of,
+    positive,
+    stem,
+)
 
 DECIDED = (Verdict.SUPPORTED, Verdict.REFUTED, Verdict.VACUOUS)
 
 
-def add_rehearse(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_rehearse(commands: Commands) -> None:
     """Add the command to a parser."""
-    command = commands.add_parser(
+    command = add_command(
+        commands,
         "rehearse",
-        help="power of a document's claims, on calibration seeds",
-        epilog="example: decouple rehearse routing_collapse --tier smoke --size 5",
+        summary="power of a document's claims, on calibration seeds",
+        description="Would the seeds of a tier decide its claims? Trains calibration seeds, which "
+        "never judge, draws judgements from them, and says how often each verdict falls.",
+        examples=("decouple rehearse routing_collapse --tier smoke --size 5",),
+        statuses={0: "every claim is decided often enough", 1: "some claims are WEAK"},
     )
-    command.add_argument("stem", help="the document")
-    command.add_argument("--tier", choices=("smoke", "gpu"), default="smoke")
-    command.add_argument("--size", type=int, help="seeds of a judgement (default: the preset's)")
-    command.add_argument("--corpus", metavar="FILE", help="a text instead of the generated one")
+    command.add_argument("stem", type=stem, metavar="STEM", help="the document")
+    command.add_argument(
+        "--tier",
+        type=one_of(("smoke", "gpu")),
+        default="smoke",
+        metavar="TIER",
+        help="smoke (the default) or gpu",
+    )
+    command.add_argument(
+        "--size", type=positive, metavar="N", help="seeds of a judgement (default: the preset's)"
+    )
+    command.add_argument(
+        "--corpus", type=file, metavar="FILE", help="a text instead of the generated one"
+    )
     command.add_argument("--base", metavar="MODEL", help="stand-in:NAME, a folder, or a hub id")
-    command.add_argument("--store", type=Path, default=Path("reports/store"))
-    command.add_argument("--claims", type=Path, default=Path("claims"))
+    add_store_option(command)
+    command.add_argument(
+        "--claims", type=Path, default=Path("claims"), metavar="DIR", help="default: claims"
+    )
     command.set_defaults(run=_rehearse)
 
 
 def _rehearse(parsed: argparse.Namespace) -> int:
+    claims = [claim for claim in claims_in(parsed.claims) if claim.stem == parsed.stem]
     runner = Runner(
         Store(parsed.store),
         Settings(corpus=parsed.corpus, base=parsed.base),
@@ -54,7 +80,7 @@ def _rehearse(parsed: argparse.Namespace) -> int:
     # The second half stands in for the next groups, which controls with disjoint seeds read.
     seeds, following = seeds[: len(seeds) // 2], seeds[len(seeds) // 2 :]
     weak = 0
-    for claim in load_claims(parsed.claims / f"test_{parsed.stem}.py"):
+    for claim in claims:
         if parsed.tier not in claim.bands or claim.kind == "exact":
             continue
 

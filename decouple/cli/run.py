@@ -4,32 +4,61 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
 
 from decouple.claim.runner import Group, Runner, Settings
 from decouple.claim.store import Store
+from decouple.cli.parsing import (
+    Commands,
+    add_command,
+    add_store_option,
+    file,
+    folder,
+    positive,
+    stem,
+)
 
 
-def add_run(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_run(commands: Commands) -> None:
     """Add the command to a parser."""
-    command = commands.add_parser(
+    command = add_command(
+        commands,
         "run",
-        help="train arms of an experiment into the store",
-        epilog="example: decouple run routing_collapse --preset smoke --arm iid --seeds 5",
+        summary="train arms of an experiment into the store",
+        description="Trains what the store does not hold yet, whether or not a claim asks for it. "
+        "An interrupted call is taken up again.",
+        examples=(
+            "decouple run routing_collapse --preset smoke --arm iid --seeds 5",
+            "decouple run long_run --preset short --corpus book.txt",
+        ),
     )
-    command.add_argument("stem", help="the document")
-    command.add_argument("--preset", required=True)
-    command.add_argument("--arm", action="append", help="this arm (again for more; default: all)")
-    command.add_argument("--seeds", type=int, help="how many seeds (default: the preset's)")
-    command.add_argument("--corpus", metavar="FILE", help="a text instead of the generated one")
-    command.add_argument("--tokenizer", metavar="DIR", help="folder with GPT-2's tokenizer files")
+    command.add_argument("stem", type=stem, metavar="STEM", help="the document")
+    command.add_argument("--preset", required=True, metavar="NAME", help="what size of run")
+    command.add_argument(
+        "--arm",
+        action="append",
+        metavar="NAME",
+        help="this arm (again for more; default: all)",
+    )
+    command.add_argument(
+        "--seeds",
+        type=positive,
+        metavar="N",
+        help="how many seeds, from 0 (default: the preset's)",
+    )
+    command.add_argument(
+        "--corpus", type=file, metavar="FILE", help="a text instead of the generated one"
+    )
+    command.add_argument(
+        "--tokenizer", type=folder, metavar="DIR", help="folder with GPT-2's tokenizer files"
+    )
     command.add_argument("--base", metavar="MODEL", help="stand-in:NAME, a folder, or a hub id")
-    command.add_argument("--store", type=Path, default=Path("reports/store"))
+    add_store_option(command)
     command.set_defaults(run=_run)
 
 
 def _run(parsed: argparse.Namespace) -> int:
-    settings = Settings(corpus=parsed.corpus, tokenizer=parsed.tokenizer, base=parsed.base)
+    tokenizer = str(parsed.tokenizer) if parsed.tokenizer else None
+    settings = Settings(corpus=parsed.corpus, tokenizer=tokenizer, base=parsed.base)
     runner = Runner(Store(parsed.store), settings, session="run", progress=_progress)
     experiment = runner.experiment(parsed.stem)
     preset = experiment.preset("", parsed.preset)

@@ -33,6 +33,7 @@ def test_a_claim_is_shown_with_bands_controls_and_records(capsys):
         "control:   load_balanced_1.0",
         "smoke: ≥ 0.5925",
         "on record",
+        "CONSISTENT 0.935 [0.9345, 0.9355], band ≥ 0.9 (",
     ):
         assert part in text
 
@@ -61,4 +62,4 @@ def test_the_data_command_says_what_is_here_and_what_can_be_fetched(capsys):
     for part in ("gpt2 ", "gpt2-vocabulary", "tinystories", "--decouple-corpus=FILE"):
         assert part in out
     assert main(["data", "fetch", "moon"]) == 2
-    assert "NAME must be one of gpt2, gpt2-vocabulary" in capsys.readouterr().err
+    assert "NAME: must be one of gpt2, gpt2-vocabulary" in capsys.readouterr().err

@@ -1,5 +1,6 @@
 """Comparing two revisions of a small project of its own: what broke, and what was run again."""
 
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -68,6 +69,9 @@ def test_a_change_that_breaks_a_result_is_told_by_how_much(project, capsys):
     assert compared("HEAD", ".") == 1
     said = capsys.readouterr().out
     assert "broken: toy/holds [smoke] SUPPORTED → REFUTED, difference -0.5 [" in said
+    assert re.search(r"^    0\.4\S* \[.*\] over 5 seeds, must be ≥ 0\.8", said, re.MULTILINE), (
+        "and why"
+    )
     assert "broken: 1" in said
     assert "cannot tell" not in said, "what was judged on neither side has not changed"
 
@@ -80,6 +84,27 @@ def test_what_a_change_does_not_touch_is_not_run_again(project, capsys):
     assert compared("HEAD~1", "HEAD") == 0
     assert trainings(project) == once
     assert "held: 3" in capsys.readouterr().out
+
+
+def test_the_reports_of_revisions_are_kept_where_asked_for(project, capsys):
+    assert compared("HEAD", ".", "--keep=reports/kept") == 0
+    kept = [f"reports/kept/{side}/claims.json" for side in ("before", "after")]
+    capsys.readouterr()
+    assert main(["compare", *kept]) == 0
+    assert capsys.readouterr().out == "held: 3\n"
+
+
+def test_a_widened_band_repairs_nothing(project, capsys):
+    claims = project / "claims" / "test_toy.py"
+    text = claims.read_text()
+    before = 'BAND = at_least(0.8, because="half of the published change")'
+    assert before in text
+    claims.write_text(text.replace(before, 'BAND = at_least(0.1, because="it suits")'))
+    assert compared("HEAD", ".", "--fail-on=broken,cannot tell") == 1
+    said = capsys.readouterr().out
+    assert "cannot tell: toy/holds [smoke] SUPPORTED → " in said
+    assert "repaired" not in said
+    assert said.count("band changed: another claim") == 3
 
 
 def test_a_revision_is_left_as_it_was(project):

@@ -86,9 +86,7 @@ def test_without_a_gpu_the_large_one_is_refused_before_any_work(tmp_path, monkey
 
 
 def test_an_unknown_stand_in_is_refused_with_the_choices(capsys):
-    with pytest.raises(SystemExit) as caught:
-        main(["pretrain", "medium"])
-    assert caught.value.code == 2
+    assert main(["pretrain", "medium"]) == 2
     assert "gpt2-small" in capsys.readouterr().err
 
 
@@ -96,10 +94,7 @@ def test_help_has_an_example_and_loads_no_torch():
     program = (
         "import sys\n"
         "from decouple.cli import main\n"
-        "try:\n"
-        "    main(['pretrain', '--help'])\n"
-        "except SystemExit as done:\n"
-        "    assert done.code == 0\n"
+        "assert main(['pretrain', '--help']) == 0\n"
         "assert not {'torch', 'transformers', 'safetensors'} & sys.modules.keys()\n"
     )
     done = subprocess.run(
@@ -107,4 +102,4 @@ def test_help_has_an_example_and_loads_no_torch():
         cwd=Path(__file__).parents[2], capture_output=True, text=True, check=False, timeout=60,
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, "")
-    assert "example: decouple pretrain smoke" in done.stdout
+    assert "  decouple pretrain smoke" in done.stdout
