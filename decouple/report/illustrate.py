@@ -5,7 +5,7 @@ Matplotlib is imported only where there is something to draw.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
@@ -16,7 +16,8 @@ from decouple.report.figures.panels import Document, Heat, Lines, Panel, Samples
 from decouple.report.figures.selection import lines
 from decouple.report.figures.shares import Grid, heat
 from decouple.report.figures.texts import TextTable, samples
-from decouple.report.numbers import number
+from decouple.report.numbers import interval, number
+from decouple.report.text import identifier
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,10 @@ class Illustration:
     has_points: bool = False
     texts: tuple[TextTable, ...] = ()
     numbers: tuple[NumberTable, ...] = ()
-    seeds: int = 0
+    seeds: str = ""
+    "how many, in words"
+    has_gaps: bool = False
+    "whether a heat map has cells without a value"
     notes: tuple[str, ...] = ()
     absent: str = ""
     "why there is nothing to see"
@@ -49,6 +53,12 @@ class Illustration:
     def is_heat(self) -> bool:
         """Whether it is a heat map."""
         return isinstance(self.panel, Heat)
+
+    @property
+    def mean(self) -> str:
+        """What the thick line is."""
+        geometric = isinstance(self.panel, Lines) and self.panel.y_scale == "log"
+        return "geometric mean" if geometric else "mean"
 
     @property
     def is_named(self) -> bool:
@@ -78,11 +88,14 @@ def illustrate(
         published: the document's own figures.
         strict: raise what goes wrong in drawing, in place of saying it on the page.
     """
-    data = Data(_derived(document, measured), _derived(document, published), document.arms)
+    data: Data | None = None
     shown = []
     for panel in document.panels:
-        name = f"fig-{document.stem}-{preset}-{panel.name}".replace(".", "-")
+        name = f"fig-{document.stem}-{identifier(preset)}-{panel.name}"
         try:
+            if data is None:
+                tables = [_derived(document, table) for table in (measured, published)]
+                data = Data(tables[0], tables[1], tuple(document.arms))
             shown.append(_illustration(panel, name, data))
         except NothingToDrawError as error:
             shown.append(Illustration(name, panel, absent=str(error)))
@@ -95,6 +108,7 @@ def illustrate(
 
 
 def _derived(document: Document, table: pd.DataFrame) -> pd.DataFrame:
+    """The evidence with the metrics that are computed from it."""
     if table.empty:
         return table
     there = set(table["metric"])
@@ -109,17 +123,30 @@ def _illustration(panel: Panel, name: str, data: Data) -> Illustration:
     if isinstance(panel, Heat):
         from decouple.report.figures.draw_shares import draw_heat  # noqa: PLC0415
 
-        grids, seeds = heat(panel, data)
+        grids = heat(panel, data)
         svgs = [draw_heat(panel, grid, name=f"{name}-{i}") for i, grid in enumerate(grids)]
-        titles = [grid.title for grid in grids]
+        titles = [", ".join(filter(None, (g.title, in_words(g.seeds)))) for g in grids]
         numbers = tuple(_grid_numbers(panel, grid) for grid in grids)
         shown = tuple(zip(titles, svgs, strict=True))
-        return Illustration(name, panel, shown, numbers=numbers, seeds=seeds)
+        return Illustration(
+            name,
+            panel,
+            shown,
+            numbers=numbers,
+            seeds=in_words(*(grid.seeds for grid in grids if grid.seeds)),
+            has_gaps=any(grid.has_gaps for grid in grids),
+        )
     from decouple.report.figures.draw import draw_lines  # noqa: PLC0415
 
     drawing = lines(panel, data)
     titles = [axes.title for axes in drawing.axes]
     legend = {curve.order: curve for axes in drawing.axes for curve in axes.curves}
+    counts = [len(curve.seeds) for curve in legend.values()]
+    if len({*counts}) > 1:
+        legend = {
+            order: replace(curve, label=f"{curve.label} ({in_words(len(curve.seeds))})")
+            for order, curve in legend.items()
+        }
     return Illustration(
         name,
         panel,
@@ -127,9 +154,18 @@ def _illustration(panel: Panel, name: str, data: Data) -> Illustration:
         legend=tuple(legend[order] for order in sorted(legend)),
         has_points=any(curve.points for axes in drawing.axes for curve in axes.curves),
         numbers=tuple(_line_numbers(panel, axes.title, axes.curves) for axes in drawing.axes),
-        seeds=drawing.seeds,
+        seeds=in_words(*counts),
         notes=drawing.notes,
     )
+
+
+def in_words(*counts: int) -> str:
+    """How many seeds: one number, or from the least to the most; nothing for none."""
+    least, most = min(counts, default=0), max(counts, default=0)
+    if most == 0:
+        return ""
+    few = str(most) if least == most else f"{least} to {most}"
+    return f"{few} seed{'s' if most != 1 else ''}"
 
 
 def _line_numbers(panel: Lines, title: str, curves: tuple[Curve, ...]) -> NumberTable:
@@ -138,23 +174,28 @@ def _line_numbers(panel: Lines, title: str, curves: tuple[Curve, ...]) -> Number
     x = sorted(x) if panel.x_scale in ("linear", "log") else x
     rows: list[tuple[str, tuple[str, ...]]] = []
     for curve in curves:
-        rows.append((curve.label, _by_label(x, dict(zip(curve.x, curve.mean, strict=True)))))
+        found = zip(curve.x, curve.mean, curve.intervals, strict=True)
+        cells = {place: f"{_finite(mean)} {interval(ends)}" for place, mean, ends in found}
+        rows.append((curve.label, _by_label(x, cells)))
         if curve.points:
-            rows.append((f"{curve.label}, the document", _by_label(x, dict(curve.points))))
-    caption = ", ".join(filter(None, (panel.title, title, "means over seeds")))
+            points = {place: _finite(value) for place, value in curve.points}
+            rows.append((f"{curve.label}, the document", _by_label(x, points)))
+    means = "geometric means" if panel.y_scale == "log" else "means"
+    caption = ", ".join(filter(None, (panel.title, title, f"{means} over seeds [interval]")))
     return NumberTable(caption, (panel.x_label, *map(str, x)), tuple(rows))
 
 
 def _grid_numbers(panel: Heat, grid: Grid) -> NumberTable:
     rows = tuple(
-        (row, tuple(number(round(value, 3)) if value == value else "" for value in values))
+        (row, tuple(_finite(round(value, 3)) for value in values))
         for row, values in zip(grid.rows, grid.values, strict=True)
     )
     return NumberTable(f"{panel.title}, {grid.title}", (panel.y_label, *map(str, grid.x)), rows)
 
 
-def _by_label(x: list[Any], values: dict[Any, float]) -> tuple[str, ...]:
-    return tuple(
-        number(values[label]) if label in values and values[label] == values[label] else ""
-        for label in x
-    )
+def _finite(value: float) -> str:
+    return number(value) if value == value else ""
+
+
+def _by_label(x: list[Any], values: dict[Any, str]) -> tuple[str, ...]:
+    return tuple(values.get(label, "").strip() for label in x)

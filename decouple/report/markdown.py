@@ -7,11 +7,13 @@ from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from decouple.claim.ledger import write_atomically
 from decouple.claim.record import Record
-from decouple.claim.report import read_report
+from decouple.claim.report import count_by_tier
 from decouple.claim.spec import TIERS
+from decouple.claim.writing import write_atomically
 from decouple.report.numbers import interval, number
+from decouple.report.reading import read
+from decouple.report.text import shown
 
 
 def render_markdown(report: Path) -> Path:
@@ -20,7 +22,7 @@ def render_markdown(report: Path) -> Path:
     Raises:
         decouple.claim.report.ReportError: if the JSON is no report.
     """
-    content = read_report(report)
+    content = read(report)
     environment = Environment(
         loader=PackageLoader("decouple.report"),
         undefined=StrictUndefined,
@@ -28,10 +30,13 @@ def render_markdown(report: Path) -> Path:
         lstrip_blocks=True,
         keep_trailing_newline=True,
         autoescape=False,
+        finalize=shown,
     )
-    environment.filters |= {"cell": _cell, "number": number, "interval": interval}
+    environment.filters |= {"cell": _cell, "code": _code, "number": number, "interval": interval}
     text = environment.get_template("claims.md.jinja").render(
         header=content.header,
+        counts=count_by_tier(content.records),
+        notes=content.notes,
         documents=_by_claim(content.records),
         tiers=TIERS,
     )
@@ -47,6 +52,13 @@ def _by_claim(records: list[Record]) -> dict[str, dict[str, dict[str, Record]]]:
         stem = record.claim.partition("/")[0]
         documents.setdefault(stem, {}).setdefault(record.claim, {})[record.tier] = record
     return documents
+
+
+def _code(text: str) -> str:
+    """Text as code, between more backticks than there are in it."""
+    fence = "`" * (max(map(len, re.findall("`+", text)), default=0) + 1)
+    room = " " if "`" in text else ""
+    return f"{fence}{room}{' '.join(text.split())}{room}{fence}"
 
 
 def _cell(text: object) -> str:

@@ -17,12 +17,13 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from decouple.claim.ledger import write_atomically
 from decouple.claim.record import counts
-from decouple.claim.report import read_report
 from decouple.claim.spec import TIERS
 from decouple.claim.verdict import Verdict
+from decouple.claim.writing import write_atomically
 from decouple.report.numbers import interval, number, span
+from decouple.report.reading import read
+from decouple.report.text import in_words, shown
 from decouple.report.view import page_view
 
 
@@ -36,7 +37,7 @@ def render_page(report: Path, *, strict: bool = False) -> Path:
     Raises:
         decouple.claim.report.ReportError: if the JSON is no report.
     """
-    view = page_view(read_report(report), report.parent, strict=strict)
+    view = page_view(read(report), report.parent, strict=strict)
     verdicts = [record.verdict for record in view.records]
     tiers = {record.tier for record in view.records}
     script = _asset("page.js")
@@ -46,7 +47,7 @@ def render_page(report: Path, *, strict: bool = False) -> Path:
         verdicts=[str(verdict) for verdict in Verdict],
         present=counts(verdicts),
         tiers=[tier for tier in TIERS if tier in tiers],
-        command=shlex.join(["pytest", *view.header["arguments"]]),
+        command=shlex.join(["pytest", *view.header.arguments]),
         style=Markup(_asset("page.css")),
         script=Markup(script),
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
@@ -73,12 +74,14 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
         autoescape=True,
+        finalize=shown,
     )
     environment.filters |= {
         "number": number,
         "interval": interval,
         "span": span,
         "percent": lambda value: f"{value:.2f}%",
+        "words": in_words,
         "markup": Markup,
     }
     return environment

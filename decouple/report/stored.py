@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 import pandas as pd
 
@@ -13,6 +12,7 @@ from decouple.claim.published import OWN_ARM, load_table
 from decouple.claim.store import DamagedEntryError, read_entry
 
 FINISHED = "finished"
+COLUMNS = ("arm", "seed", "step", "metric", "value")
 
 
 @dataclass(slots=True)
@@ -33,41 +33,50 @@ class Stored:
 
 
 def read_stored(
-    header: Mapping[str, Any], folder: Path, arms: Mapping[str, Iterable[str]]
+    runs: Mapping[str, str], folder: Path, arms: Mapping[str, Container[str]]
 ) -> Stored:
     """Read the runs that a report was judged on, of the arms that are drawn.
 
     A run that is gone, damaged, or no longer the one that was judged becomes a sentence.
 
     Args:
-        header: header of the report.
+        runs: folder of each run, relative to the report, to the sha256 of its table.
         folder: where the report lies.
         arms: document to the arms that are wanted.
     """
     found = Stored()
     rows: dict[tuple[str, str], list[pd.DataFrame]] = {}
-    for store in header.get("evidence") or ():
-        for name, sha256 in store["runs"].items():
-            document, preset, arm, run = PurePosixPath(name).parts
-            found.named += 1
-            if arm not in arms.get(document, ()):
-                continue
-            try:
-                entry = read_entry(folder / store["store"] / name)
-                if entry.manifest["sha256"] != sha256:
-                    raise DamagedEntryError(f"{run}: not the run that was judged")
-            except DamagedEntryError as error:
-                found.problems.setdefault(document, []).append(f"{preset}, {arm}: {error}")
-                continue
-            found.read += 1
-            status = entry.manifest["status"]
-            if status != FINISHED:
-                sentence = f"{preset}, {arm}: {run} did not finish: {status}"
-                found.problems.setdefault(document, []).append(sentence)
-                continue
-            rows.setdefault((document, preset), []).append(entry.table)
+    for name, sha256 in runs.items():
+        document, preset, arm, run = ("", "", "", *PurePosixPath(name).parts)[-4:]
+        found.named += 1
+        if arm not in arms.get(document, ()):
+            continue
+        try:
+            entry = read_entry(folder / name)
+            if entry.manifest["sha256"] != sha256:
+                raise DamagedEntryError(f"{run}: not the run that was judged")
+            _check_columns(entry.table, run)
+        except DamagedEntryError as error:
+            found.problems.setdefault(document, []).append(f"{preset}, {arm}: {error}")
+            continue
+        status = entry.manifest["status"]
+        if status != FINISHED:
+            sentence = f"{preset}, {arm}: {run} did not finish: {status}"
+            found.problems.setdefault(document, []).append(sentence)
+            continue
+        found.read += 1
+        rows.setdefault((document, preset), []).append(entry.table)
     found.tables = {key: pd.concat(tables, ignore_index=True) for key, tables in rows.items()}
     return found
+
+
+def _check_columns(table: pd.DataFrame, run: str) -> None:
+    """A table that is whole may still be another's: of a fork, or of another version."""
+    missing = [name for name in COLUMNS if name not in table.columns]
+    if missing:
+        raise DamagedEntryError(f"{run}: the table lacks {', '.join(missing)}")
+    if table[["seed", "step"]].select_dtypes("number").shape[1] < 2:
+        raise DamagedEntryError(f"{run}: seed and step must be numbers")
 
 
 def read_published(fixtures: Path, stem: str) -> pd.DataFrame:

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from decouple.claim.compare import compare_records, redefined
-from decouple.claim.ledger import read_ledger
-from decouple.claim.record import Record, Setting
-from decouple.claim.report import Report
+from decouple.claim.history import Accepted
+from decouple.claim.record import Record
+from decouple.claim.report import count_by_tier
+from decouple.report.evidence import Evidence, weighed
 from decouple.report.figures import DOCUMENTS
 from decouple.report.illustrate import Illustration, arms_drawn, illustrate
-from decouple.report.numbers import interval, number, span
+from decouple.report.reading import Header, Reading
+from decouple.report.recorded import Ledger, read_recorded
 from decouple.report.stored import Stored, read_published, read_stored
 from decouple.report.strips import Plot, Strip, forest, plot
-
-Ledger = Mapping[tuple[str, ...], Record]
+from decouple.report.text import identifier
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +33,8 @@ class JudgedTier:
     "how far inside the band, in the units of the forest plot; for sorting"
     ledger: str
     "what the ledger says of it"
+    history: tuple[Accepted, ...]
+    "what it said before, oldest first; its last line is what it says now"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,7 @@ class DocumentView:
     """A document with its figures and claims."""
 
     stem: str
+    anchor: str
     title: str
     about: str
     counts: Mapping[str, Mapping[str, int]]
@@ -60,24 +63,15 @@ class DocumentView:
     notes: tuple[str, ...]
     "what could not be read or drawn"
     claims: tuple[JudgedClaim, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Evidence:
-    """What was weighed for one document on one tier; a row of the table at the front."""
-
-    stem: str
-    tier: str
-    setting: Setting
-    seeds: str
-    device: str
+    arms: Mapping[str, str]
+    "arms to words"
 
 
 @dataclass(frozen=True, slots=True)
 class PageView:
     """All that the page shows."""
 
-    header: Mapping[str, Any]
+    header: Header
     records: Sequence[Record]
     documents: tuple[DocumentView, ...]
     evidence: tuple[Evidence, ...]
@@ -88,7 +82,7 @@ class PageView:
     notes: tuple[str, ...]
 
 
-def page_view(content: Report, folder: Path, *, strict: bool) -> PageView:
+def page_view(content: Reading, folder: Path, *, strict: bool) -> PageView:
     """Put a page together.
 
     Args:
@@ -96,10 +90,9 @@ def page_view(content: Report, folder: Path, *, strict: bool) -> PageView:
         folder: where it lies; the paths in it are relative to that.
         strict: raise what goes wrong in drawing a figure, in place of saying it on the page.
     """
-    stored = read_stored(content.header, folder, arms_drawn())
-    fixtures = content.header.get("fixtures")
-    fixtures = None if fixtures is None else folder / fixtures
-    ledger, said = _ledger(fixtures)
+    stored = read_stored(content.header.runs, folder, arms_drawn())
+    fixtures = None if content.header.fixtures is None else folder / content.header.fixtures
+    ledger = read_recorded(fixtures)
     stems = dict.fromkeys(record.claim.partition("/")[0] for record in content.records)
     ordered = [stem for stem in DOCUMENTS if stem in stems]
     ordered += [stem for stem in stems if stem not in DOCUMENTS]
@@ -109,29 +102,19 @@ def page_view(content: Report, folder: Path, *, strict: bool) -> PageView:
         documents=tuple(
             _document(stem, content, stored, fixtures, ledger, strict=strict) for stem in ordered
         ),
-        evidence=tuple(_evidence(content.records)),
+        evidence=tuple(weighed(content.records, ordered)),
         named=stored.named,
         drawn=stored.read,
-        notes=(said,) if said else (),
+        notes=(*content.notes, *filter(None, (ledger.problem,))),
     )
-
-
-def _ledger(fixtures: Path | None) -> tuple[Ledger | None, str]:
-    """The records of the ledger by key; or None, and why it cannot be read."""
-    if fixtures is None or not (fixtures / "ledger").is_dir():
-        return None, "The ledger is not where the report says; claims are shown without it."
-    try:
-        return {record.key: record for record in read_ledger(fixtures / "ledger")}, ""
-    except ValueError as error:
-        return None, f"The ledger could not be read: {error}"
 
 
 def _document(
     stem: str,
-    content: Report,
+    content: Reading,
     stored: Stored,
     fixtures: Path | None,
-    ledger: Ledger | None,
+    ledger: Ledger,
     *,
     strict: bool,
 ) -> DocumentView:
@@ -151,12 +134,14 @@ def _document(
             notes.append("No stored run of this document was read, so there are no trajectories.")
     return DocumentView(
         stem,
+        identifier(stem),
         known.title if known else stem,
         known.about if known else "",
-        content.header["counts"].get(stem, {}),
+        count_by_tier(content.records).get(stem, {}),
         tuple(presets),
         tuple(notes),
         tuple(_claims(stem, content, ledger)),
+        known.arms if known else {},
     )
 
 
@@ -170,9 +155,9 @@ def _published(fixtures: Path | None, stem: str) -> tuple[pd.DataFrame, str]:
         return pd.DataFrame(), f"The document's own figures could not be read: {error}"
 
 
-def _claims(stem: str, content: Report, ledger: Ledger | None) -> list[JudgedClaim]:
+def _claims(stem: str, content: Reading, ledger: Ledger) -> list[JudgedClaim]:
     """The claims of a document in the order of its file."""
-    predicates = content.header.get("predicates") or {}
+    predicates = content.header.predicates
     grouped: dict[str, list[Record]] = {}
     for record in content.records:
         if record.claim.partition("/")[0] == stem:
@@ -184,7 +169,7 @@ def _claims(stem: str, content: Report, ledger: Ledger | None) -> list[JudgedCla
     return [
         JudgedClaim(
             name,
-            f"claim-{name.replace('/', '-')}",
+            f"claim-{identifier(name)}",
             grouped[name][0],
             tuple(_tier(record, ledger) for record in grouped[name]),
             predicates.get(name),
@@ -193,9 +178,16 @@ def _claims(stem: str, content: Report, ledger: Ledger | None) -> list[JudgedCla
     ]
 
 
-def _tier(record: Record, ledger: Ledger | None) -> JudgedTier:
+def _tier(record: Record, ledger: Ledger) -> JudgedTier:
     strip = forest(record)
-    return JudgedTier(record, strip, plot(record), _depth(strip), _of_record(record, ledger))
+    return JudgedTier(
+        record,
+        strip,
+        plot(record),
+        _depth(strip),
+        ledger.says(record),
+        ledger.history(record),
+    )
 
 
 def _depth(strip: Strip | None) -> float:
@@ -204,38 +196,3 @@ def _depth(strip: Strip | None) -> float:
         return -100.0
     left, width = strip.band
     return min(strip.estimate - left, left + width - strip.estimate)
-
-
-def _of_record(record: Record, ledger: Ledger | None) -> str:
-    if ledger is None:
-        return "not read"
-    before = ledger.get(record.key)
-    if before is None:
-        return "not on record"
-    was = " ".join(
-        filter(None, (before.verdict, number(before.estimate), interval(before.interval)))
-    )
-    changed = redefined(before, record)
-    if changed:
-        return f"{changed} since it was recorded as {was}: another claim"
-    return f"{compare_records(before, record).outcome}; on record: {was}"
-
-
-def _evidence(records: Sequence[Record]) -> list[Evidence]:
-    """One row for each document, tier and setting, in the order of the records."""
-    grouped: dict[tuple[str, str, Setting], list[Record]] = {}
-    for record in records:
-        key = (record.claim.partition("/")[0], record.tier, record.setting)
-        grouped.setdefault(key, []).append(record)
-    return [
-        Evidence(
-            *key,
-            seeds=_joined(span(record.provenance.seeds) for record in group),
-            device=_joined(record.provenance.device for record in group),
-        )
-        for key, group in grouped.items()
-    ]
-
-
-def _joined(texts: Iterable[str]) -> str:
-    return ", ".join(dict.fromkeys(filter(None, texts)))

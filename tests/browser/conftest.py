@@ -25,16 +25,16 @@ QUIET = [
 
 
 @pytest.fixture(scope="session")
+def made_up():
+    """The module that makes the project up."""
+    return synthetic
+
+
+@pytest.fixture(scope="session")
 def address(tmp_path_factory):
     """Where the page lies on disk."""
     report = synthetic.write_project(tmp_path_factory.mktemp("made"))
     return render_page(report, strict=True).as_uri()
-
-
-def pytest_ignore_collect(config):
-    """There is not a browser everywhere: these tests run only where their folder is named."""
-    named = (Path(config.invocation_params.dir, arg.partition("::")[0]) for arg in config.args)
-    return None if any(HERE in (path, *path.parents) for path in named) else True
 
 
 @pytest.fixture(scope="session")

@@ -67,6 +67,21 @@ class Parsed(HTMLParser):
             and all(element[name.replace("_", "-")] == value for name, value in attributes.items())
         ]
 
+    def row(self, claim, tier):
+        (found,) = [
+            row for row in self.all("tr", role="row")
+            if row["data-claim"] == claim and row["data-tier-name"] == tier
+        ]  # fmt: skip
+        return found
+
+    @property
+    def alerts(self):
+        return [each.text for each in self.all("p", **{"class": "alert"})]
+
+    @property
+    def absent(self):
+        return [each.text for each in self.all("p", **{"class": "absent"})]
+
     def by_id(self, identifier):
         (found,) = [element for element in self.elements if element["id"] == identifier]
         return found

@@ -15,6 +15,13 @@ from decouple.claim.trace import Trace
 SEEDS = (0, 1, 2)
 HOSTILE = "<script>document.body.dataset.hacked = 1</script></script><img src=x onerror=alert(1)>"
 
+NASTY = (
+    "</td></style></title></script>]]>--><script>document.body.dataset.hacked = 1</script>"
+    "<svg onload='document.body.dataset.hacked = 1'>\"' onfocus=alert(1) autofocus $\\frac{$ `|*_"
+    "\u202e backwards \u2066 שלום 🦜 \x00\x1b\ud800\r\n\r\n# heading\n" + "endless" * 300
+)
+"""Markup, mathematics, marks of direction, control characters, half a character, no end."""
+
 TABLES = {
     "routing_collapse/router_entropy": "metric,step,layer,value\n"
     + "".join(f"router_entropy,{s},{x},{1.3 - 0.2 * s * x:.2f}\n" for s in (0, 2) for x in (0, 1)),
@@ -178,6 +185,25 @@ def records():
         own = {"setting": Setting(preset="document"), "provenance": Provenance(), "values": {}}
         found.append(record(document, 0, "CONSISTENT", "published", **own, controls=[]))
     return found
+
+
+def poison(data):
+    """Puts `NASTY` wherever a report's JSON holds free text."""
+    data |= {"revision": NASTY, "arguments": [NASTY], "levels": NASTY, "machine": {"system": NASTY}}
+    for predicate in data["predicates"].values():
+        predicate.update(file=NASTY, text=NASTY)
+    for record in data["records"]:
+        record.update(dict.fromkeys(("statement", "reason", "kind", "note", "command"), NASTY))
+        record["source"] |= {"section": NASTY, "tables": [NASTY]}
+        record["band"] |= {"words": NASTY, "because": NASTY}
+        record["arms"] = [NASTY]
+        record["setting"] = dict.fromkeys(record["setting"], NASTY)
+        provenance = {"device": NASTY, "code": NASTY, "libraries": {NASTY: NASTY}}
+        record["provenance"] |= {**provenance, "labels": [NASTY]}
+        for control in record["controls"]:
+            control.update(dict.fromkeys(("arms", "why", "sentence"), NASTY))
+            control["separation"]["sentence"] = NASTY
+    data["records"][0]["claim"] = f"{NASTY.replace('/', '')}/{NASTY.replace('/', '')}"
 
 
 def write_store(root):

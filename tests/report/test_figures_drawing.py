@@ -9,6 +9,7 @@ from decouple.report.figures.draw import draw_lines
 from decouple.report.figures.draw_shares import draw_heat
 from decouple.report.figures.panels import Heat, Lines
 from decouple.report.figures.shares import Grid
+from decouple.report.text import LABEL
 
 HOSTILE = "</svg><script>alert(1)</script> & $\\frac$"
 
@@ -19,7 +20,7 @@ def panel(**parts):
 
 def drawing(**parts):
     curve = {"x": (0, 1, 2), "seeds": ((1.0, 2.0, 3.0), (3.0, math.nan, 4.0)), **parts}
-    return Drawing((Axes("layer 0", (Curve("as published", 0, **curve),)),), 2)
+    return Drawing((Axes("layer 0", (Curve("as published", 0, **curve),)),))
 
 
 def svg(drawn, name="f"):
@@ -66,7 +67,7 @@ def test_the_same_figure_gives_the_same_bytes():
 
 
 def test_labels_from_evidence_are_neither_markup_nor_mathematics():
-    grid = Grid(HOSTILE, (HOSTILE,), (0, 1), ((0.1, math.nan),))
+    grid = Grid(HOSTILE, 1, (HOSTILE,), (0, 1), ((0.1, math.nan),))
     heat = draw_heat(Heat(name="h", title="H", metric="m"), grid, name="h")
     assert "<script" not in heat
     assert HOSTILE in texts(heat)
@@ -76,7 +77,7 @@ def test_labels_from_evidence_are_neither_markup_nor_mathematics():
 
 
 def test_strength_of_colour_is_the_share():
-    grid = Grid("g", ("0 · 1st",), (0, 1, 2), ((0.25, 0.75, math.nan),))
+    grid = Grid("g", 1, ("0 · 1st",), (0, 1, 2), ((0.25, 0.75, math.nan),))
     text = draw_heat(Heat(name="h", title="H", metric="m"), grid, name="h")
     styles = [each.get("style") or "" for each in ET.fromstring(text).iter("path")]
     filled = [style for style in styles if "fill: var(--heat)" in style]
@@ -95,7 +96,36 @@ def test_a_logarithmic_axis_of_one_decade_has_more_than_one_number():
     (text,) = draw_lines(panel(y_scale="log"), drawing(seeds=((1.1, 3.0, 7.0),)), name="f")
     assert {"2", "5"} <= set(texts(text))
     (text,) = draw_lines(panel(y_scale="log"), drawing(seeds=((7e-5, 9e-5, 1.2e-4),)), name="f")
-    assert {"8e-05", "0.0001"} <= set(texts(text))
+    assert {"0.0001", "7.5e-05"} <= set(texts(text))
+
+
+def test_the_unit_stands_above_the_axis_and_snapshots_keep_the_name_of_theirs():
+    assert "share" in texts(svg(drawing()))
+    ranked = panel(x=("step", "point"), x_scale="rank", x_label="snapshot")
+    (text,) = draw_lines(ranked, drawing(x=("0 descent", "20 descent", "60 end")), name="f")
+    root = ET.fromstring(text)
+    *_, height = map(float, root.get("viewBox").split())
+    (name,) = [each for each in root.iter("text") if each.text == "snapshot"]
+    place = re.search(r"translate\(([\d.]+) ([\d.]+)\)", name.get("transform") or "")
+    y = float(place[2]) if place else float(name.get("y"))
+    assert y < height - 1, "cut off below"
+
+
+def test_published_points_at_the_rim_are_whole():
+    assert "clip-path" not in re.findall(r"<use [^>]*>", svg(drawing(points=((0, 1.0),))))[-1]
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    "name", ["🦜 " * 30, "שלום", "a\x00b\x1bc", "\ud800", "$x^$", "x" * 999, ""]
+)
+def test_names_of_any_script_can_be_drawn(name):
+    named = panel(x=("condition",), x_scale="category")
+    (text,) = draw_lines(named, drawing(x=(name, "b", "c")), name="n")
+    grid = Grid(name, 1, (name,), (name, 1), ((0.1, math.nan),))
+    for each in (text, draw_heat(Heat(name="h", title=name, metric="m"), grid, name="h")):
+        assert ET.fromstring(each).tag == "svg"
+        assert max(len(word or "") for word in texts(each)) <= LABEL
 
 
 def test_names_go_down_the_side_in_the_order_of_the_panel():

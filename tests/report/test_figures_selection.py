@@ -1,14 +1,14 @@
 import math
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from decouple.claim.statistics import summarise
 from decouple.report.figures.data import Curve, Data, NothingToDrawError
-from decouple.report.figures.panels import Document, Heat, Lines, Samples
+from decouple.report.figures.panels import Document, Lines
 from decouple.report.figures.selection import lines
-from decouple.report.figures.shares import heat
-from decouple.report.figures.texts import TEXT_LIMIT, samples, visible
 
 PANEL = Lines(name="share", title="Share", metrics=("share",), y_label="share")
 ARMS = ("published", "balanced")
@@ -41,7 +41,6 @@ def test_seeds_become_lines_and_their_mean():
     assert curve.x == (0, 1)
     assert curve.seeds == ((1.0, 2.0), (3.0, 6.0))
     assert curve.mean == (2.0, 4.0)
-    assert drawing.seeds == 2
     assert drawing.notes == ()
 
 
@@ -51,6 +50,27 @@ def test_a_seed_without_a_point_leaves_a_gap_and_the_mean_is_of_the_others():
     np.testing.assert_equal(curve.seeds, ((1.0, math.nan, 5.0), (3.0, math.nan, math.nan)))
     np.testing.assert_equal(curve.mean, (2.0, math.nan, 5.0))
     assert drawing.notes == ("1 values are not finite and are left out.",)
+
+
+def test_the_interval_is_that_of_the_claims_and_needs_two_seeds():
+    curve = only(lines(PANEL, data(cells([1.0, 2.0]), cells([3.0], seed=1))))
+    summary = summarise([1.0, 3.0])
+    assert curve.intervals == ((summary.low, summary.high), None)
+
+
+def test_on_a_logarithmic_axis_the_mean_is_geometric():
+    panel = replace(PANEL, y_scale="log")
+    drawing = lines(panel, data(cells([1.0, 2.0]), cells([100.0, -1.0], seed=1)))
+    assert only(drawing).mean == pytest.approx((10.0, 2.0))
+    low, high = only(drawing).intervals[0]
+    assert 0 < low < 10 < high
+    assert drawing.notes == ("1 values are not positive and have no place on this axis.",)
+
+
+def test_a_run_that_left_all_bounds_has_no_interval_and_no_warning():
+    curve = only(lines(PANEL, data(cells([1e308]), cells([1.5e308], seed=1))))
+    assert curve.mean == (math.inf,)
+    assert curve.intervals == (None,)
 
 
 def test_the_mean_of_nothing_is_nothing():
@@ -158,7 +178,7 @@ def test_snapshots_are_matched_by_rank():
     drawing = lines(panel, data(own, published=theirs))
     assert only(drawing).x == ("0 descent", "60 end")
     assert only(drawing).points == (("0 descent", 3.0), ("60 end", 4.0))
-    assert "20000 end at 60 end" in drawing.notes[0]
+    assert "its step 20000 (end) at step 60 (end)" in drawing.notes[0]
     more = pd.concat([theirs, table({"step": 800, "value": 9.0}, point="descent")])
     unequal = lines(panel, data(own, published=more))
     assert only(unequal).points == (("0 descent", 3.0), ("60 end", 4.0))
@@ -175,73 +195,10 @@ def test_only_the_last_step_of_each_arm():
     assert (curve.x, curve.seeds) == (("removed", "trained"), ((9.0, 3.0),))
 
 
-HEAT = Heat(name="usage", title="Usage", metric="usage", arms=ARMS)
-
-
-def usage(seed, shares):
-    """`shares` is (steps, layers, experts)."""
-    return pd.DataFrame(
-        [
-            {"arm": "published", "seed": seed, "metric": "usage", "condition": "trained",
-             "step": s, "layer": x, "expert": e, "value": shares[s][x][e]}
-            for s in range(len(shares)) for x in range(len(shares[0])) for e in range(2)
-        ]
-    )  # fmt: skip
-
-
-def test_experts_are_ranked_within_each_seed_before_they_are_averaged():
-    # The experts change places from seed to seed: averaged by number, nothing would be seen.
-    grids, seeds = heat(HEAT, data(usage(0, [[[0.5, 0.5]], [[0.9, 0.1]]]),
-                                   usage(1, [[[0.4, 0.6]], [[0.3, 0.7]]])))  # fmt: skip
-    (grid,) = grids
-    assert seeds == 2
-    assert grid.rows == ("0 · 1st", "0 · 2nd")
-    assert grid.x == (0, 1)
-    np.testing.assert_allclose(grid.values, [[0.55, 0.8], [0.45, 0.2]])
-
-
-def test_the_documents_own_shares_stand_beside_with_gaps_where_it_gives_none():
-    theirs = usage(0, [[[0.5, 0.5], [0.6, 0.4]], [[0.9, 0.1], [0.8, 0.2]]]).drop(columns="seed")
-    theirs = theirs[(theirs["step"] == 1) | (theirs["layer"] == 0)]
-    grids, _ = heat(HEAT, data(usage(0, [[[0.5, 0.5]]]), published=theirs))
-    assert [grid.title for grid in grids] == ["published", "the document"]
-    np.testing.assert_equal(grids[1].values[2], (math.nan, 0.8))  # noqa: PD011 - no data frame
-
-
-def test_without_shares_there_is_no_heat_map():
-    with pytest.raises(NothingToDrawError, match="holds usage"):
-        heat(HEAT, data(cells([1.0])))
-
-
-def test_generations_stand_side_by_side_by_prompt_step_arm_and_seed():
-    rows = [
-        table({"step": step, "value": 3, "text": f"{arm}{seed}{step}{prompt}"}, arm=arm, seed=seed,
-              metric="continuation", prompt=prompt)
-        for arm in ARMS for seed in (0, 1, 2) for step in (0, 5) for prompt in ("B", "A")
-    ]  # fmt: skip
-    first, second = samples(Samples(name="s", title="S", arms=ARMS), data(*rows))
-    assert (first.title, second.title) == ("prompt A", "prompt B")
-    assert first.columns == (
-        "published, seed 0", "published, seed 1", "balanced, seed 0", "balanced, seed 1"
-    )  # fmt: skip
-    assert first.rows[1] == (
-        "cycle 5", ("published05A", "published15A", "balanced05A", "balanced15A")
-    )  # fmt: skip
-
-
-def test_without_text_there_are_no_generations():
-    with pytest.raises(NothingToDrawError, match=r"^S: not drawn"):
-        samples(Samples(name="s", title="S"), data(cells([1.0])))
-
-
-def test_text_without_a_shape_is_shown_as_a_code_and_long_text_is_cut():
-    assert visible("a\x00b\u202ec\u200d\n d\x7f") == "a⟨0000⟩b⟨202E⟩c⟨200D⟩\n d⟨007F⟩"
-    assert visible("x" * TEXT_LIMIT) == "x" * TEXT_LIMIT
-    assert visible("x" * (TEXT_LIMIT + 1)) == "x" * TEXT_LIMIT + " …"
-
-
 def test_a_document_lists_its_arms_and_names_its_panels_once():
     with pytest.raises(ValueError, match=r"arms must list every arm that is drawn, lacks \['pub"):
-        Document(stem="d", title="D", about="", arms=("other",), panels=(PANEL,))
+        Document(stem="d", title="D", about="", arms={"other": "Other"}, panels=(PANEL,))
     with pytest.raises(ValueError, match="names of panels must differ"):
-        Document(stem="d", title="D", about="", arms=ARMS, panels=(PANEL, PANEL))
+        Document(
+            stem="d", title="D", about="", arms=dict.fromkeys(ARMS, "A"), panels=(PANEL, PANEL)
+        )

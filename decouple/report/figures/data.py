@@ -9,6 +9,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from decouple.claim.statistics import summarise
+
+Values = np.ndarray[Any, np.dtype[np.float64]]
+
 TRAINED = "trained"
 OWN_ARM = "published"
 
@@ -31,14 +35,40 @@ class Curve:
     points: tuple[tuple[Any, float], ...] = ()
     "the document's own figures: x and value"
 
+    geometric: bool = False
+    "whether the mean is that of the logarithms, which is the one to draw on a logarithmic axis"
+
     @property
     def mean(self) -> tuple[float, ...]:
         """Over the seeds that have a value, NaN where none has."""
-        values = np.array(self.seeds, dtype=float).reshape(len(self.seeds), len(self.x))
+        values = self._values()
         there = np.isfinite(values)
-        total = np.where(there, values, 0.0).sum(axis=0)
         count = there.sum(axis=0)
-        return tuple(np.where(count > 0, total / np.maximum(count, 1), np.nan).tolist())
+        with np.errstate(over="ignore"):  # a run that diverged may have any finite value
+            total = np.where(there, values, 0.0).sum(axis=0)
+            mean = np.where(count > 0, total / np.maximum(count, 1), np.nan)
+            return tuple((np.exp(mean) if self.geometric else mean).tolist())
+
+    @property
+    def intervals(self) -> tuple[tuple[float, float] | None, ...]:
+        """Of the mean, as claims have them: Student's t over seeds; None with fewer than two."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            return tuple(self._interval(column[np.isfinite(column)]) for column in self._values().T)
+
+    def _interval(self, values: Values) -> tuple[float, float] | None:
+        if len(values) < 2:
+            return None
+        summary = summarise(values.tolist())
+        ends = np.array([summary.low, summary.high])
+        low, high = (np.exp(ends) if self.geometric else ends).tolist()
+        return (low, high) if np.isfinite([low, high]).all() else None
+
+    def _values(self) -> Values:
+        """(seeds, x), as logarithms if the mean is theirs; NaN where a logarithm is not finite."""
+        values = np.array(self.seeds, dtype=float).reshape(len(self.seeds), len(self.x))
+        if not self.geometric:
+            return values
+        return np.log(np.where(values > 0, values, np.nan))
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +84,6 @@ class Drawing:
     """A panel with its data."""
 
     axes: tuple[Axes, ...]
-    seeds: int
     notes: tuple[str, ...] = ()
     "what a reader must know beside the picture"
 

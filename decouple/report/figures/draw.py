@@ -18,8 +18,9 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
 from decouple.report.figures.data import Axes, Curve, Drawing
 from decouple.report.figures.panels import Lines
-from decouple.report.figures.style import HEIGHT, STYLE, WIDTH, looks, open_marker
+from decouple.report.figures.style import HEIGHT, STYLE, WIDTH, above, looks, open_marker
 from decouple.report.figures.svg import inline
+from decouple.report.text import label
 
 
 def draw_lines(panel: Lines, drawing: Drawing, *, name: str) -> list[str]:
@@ -35,8 +36,10 @@ def draw_lines(panel: Lines, drawing: Drawing, *, name: str) -> list[str]:
 def _draw_axes(panel: Lines, shown: Axes, limits: tuple[float, float] | None, *, name: str) -> str:
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(WIDTH, HEIGHT))
-        axes = figure.add_axes((0.155, 0.185, 0.825, 0.775))
         snapshots = _labels(shown) if panel.x_scale == "rank" else []
+        bottom = 0.23 if snapshots else 0.175  # ticks of two lines
+        axes = figure.add_axes((0.155, bottom, 0.825, 0.9 - bottom))
+        above(figure, panel.y_label)
         for curve in shown.curves:
             _draw_curve(axes, curve, snapshots)
         if limits is not None:
@@ -50,7 +53,7 @@ def _draw_axes(panel: Lines, shown: Axes, limits: tuple[float, float] | None, *,
             _logarithmic(axes.set_yscale, axes.yaxis)
         axes.set_xlabel(panel.x_label)
         if snapshots:
-            axes.set_xticks(range(len(snapshots)), [_tick(label) for label in snapshots])
+            axes.set_xticks(range(len(snapshots)), [_tick(each) for each in snapshots])
             axes.set_xlim(-0.35, len(snapshots) - 0.65)
         elif panel.x_scale == "log":
             _logarithmic(axes.set_xscale, axes.xaxis)
@@ -62,7 +65,7 @@ def _draw_axes(panel: Lines, shown: Axes, limits: tuple[float, float] | None, *,
 
 def _draw_curve(axes: MatplotlibAxes, curve: Curve, snapshots: Sequence[Any]) -> None:
     colour, marker, dash = looks(curve)
-    x = [snapshots.index(label) if snapshots else label for label in curve.x]
+    x = [snapshots.index(each) if snapshots else each for each in curve.x]
     # All seeds in one line with gaps between them: an artist each would take most of the time.
     thin_x = [*x, math.nan] * len(curve.seeds)
     thin_y = [value for seed in curve.seeds for value in (*seed, math.nan)]
@@ -72,7 +75,7 @@ def _draw_curve(axes: MatplotlibAxes, curve: Curve, snapshots: Sequence[Any]) ->
     axes.plot(
         x, curve.mean, color=colour, linewidth=1.6, linestyle=dash, marker=alone, markersize=3.5
     )
-    at = [(snapshots.index(label) if snapshots else label, value) for label, value in curve.points]
+    at = [(snapshots.index(each) if snapshots else each, value) for each, value in curve.points]
     if at:
         axes.plot(*zip(*at, strict=True), **open_marker(colour, marker))
 
@@ -80,21 +83,21 @@ def _draw_curve(axes: MatplotlibAxes, curve: Curve, snapshots: Sequence[Any]) ->
 def _draw_named(panel: Lines, shown: Axes, limits: tuple[float, float] | None, *, name: str) -> str:
     """Names down the side and the values along: seeds as dots, their mean as a mark."""
     labels = sorted(_labels(shown), key=[*panel.names, *_labels(shown)].index)
-    words = [panel.names.get(label, label) for label in labels]
+    words = [label(panel.names.get(each, each)) for each in labels]
     with mpl.rc_context(STYLE | {"axes.grid.axis": "x"}):
-        height = 0.6 + 0.27 * len(labels)
+        height = 0.55 + 0.27 * len(labels)
         figure = Figure(figsize=(WIDTH * 1.45, height))
         axes = figure.add_axes((0.34, 0.45 / height, 0.63, 1 - 0.5 / height))
         for position, curve in enumerate(shown.curves):
             colour, marker, _ = looks(curve)
             aside = 0.34 * ((position + 0.5) / len(shown.curves) - 0.5)
-            places = [labels.index(label) + aside for label in curve.x]
+            places = [labels.index(each) + aside for each in curve.x]
             values = [value for seed in curve.seeds for value in seed]
             axes.plot(values, places * len(curve.seeds), color=colour, alpha=0.3, linestyle="none",
                       marker="o", markersize=3, markeredgewidth=0)  # fmt: skip
             axes.plot(curve.mean, places, color=colour, linestyle="none", marker=marker,
                       markersize=4.5)  # fmt: skip
-            at = [(value, labels.index(label) + aside) for label, value in curve.points]
+            at = [(value, labels.index(each) + aside) for each, value in curve.points]
             if at:
                 axes.plot(*zip(*at, strict=True), **open_marker(colour, marker))
         axes.set_yticks(range(len(labels)), words)
@@ -112,8 +115,10 @@ def _logarithmic(set_scale: Callable[[str], None], axis: Axis) -> None:
     """A logarithmic axis with plain numbers: the usual labels are mathematical markup."""
     set_scale("log")
     low, high = axis.get_view_interval()
-    if high < 50 * low:  # tens alone would leave one number, or none
-        axis.set_major_locator(LogLocator(subs=(1, 2, 5) if high > 5 * low else range(1, 10)))
+    if high < 5 * low:  # hardly more than a linear axis
+        axis.set_major_locator(MaxNLocator(4))
+    elif high < 50 * low:  # tens alone would leave one number, or none
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axis.set_minor_locator(NullLocator())
     axis.set_major_formatter(_plain)
 
@@ -124,8 +129,8 @@ def _plain(value: float, _: float) -> str:
 
 def _labels(shown: Axes) -> list[Any]:
     """Every place along the horizontal axis at which something is, in the order of the curves."""
-    labels = dict.fromkeys(label for curve in shown.curves for label in curve.x)
-    labels |= dict.fromkeys(label for curve in shown.curves for label, _ in curve.points)
+    labels = dict.fromkeys(each for curve in shown.curves for each in curve.x)
+    labels |= dict.fromkeys(each for curve in shown.curves for each, _ in curve.points)
     return list(labels)
 
 
@@ -141,7 +146,8 @@ def _common_limits(panel: Lines, drawing: Drawing) -> tuple[float, float] | None
         return None
     low, high = min(values), max(values)
     if panel.y_scale == "log":
-        return low / 1.3, high * 1.3
+        room = max(1.2, (high / low) ** 0.06)
+        return low / room, high * room
     if panel.y_scale == "symlog":
         return low * (1.5 if low < 0 else 0.7), high * (1.5 if high > 0 else 0.7)
     room = 0.05 * (high - low) or abs(high) * 0.05 or 1.0
@@ -159,8 +165,9 @@ def _in_words(panel: Lines, shown: Axes) -> str:
         if curve.points:
             (first, start), (last, end) = curve.points[0], curve.points[-1]
             said.append(f"document: {start:.3g} at {first}, {end:.3g} at {last}")
-    return f"{panel.y_label} by {panel.x_label}. Means over seeds. {'; '.join(said)}."
+    means = "Geometric means" if panel.y_scale == "log" else "Means"
+    return f"{panel.y_label} by {panel.x_label}. {means} over seeds. {'; '.join(said)}."
 
 
-def _tick(label: Any) -> str:
-    return str(label).replace("_", " ").replace(" ", "\n", 1)
+def _tick(snapshot: Any) -> str:
+    return label(str(snapshot).replace("_", " ")).replace(" ", "\n", 1)

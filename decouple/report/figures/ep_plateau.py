@@ -47,7 +47,7 @@ DOCUMENT = Document(
     stem="ep_plateau",
     title="Equilibrium-propagation plateau",
     about="Why does training by equilibrium propagation stop getting better?",
-    arms=tuple(ARMS),
+    arms=ARMS,
     derived={"influence_normalised": influence_normalised},
     panels=(
         Lines(

@@ -106,8 +106,8 @@ class Document:
     title: str
     about: str
     "one sentence"
-    arms: tuple[str, ...]
-    "gives each arm the same colour in all figures"
+    arms: Names
+    "what is drawn, in words; each arm has the same colour in all figures"
     panels: tuple[Panel, ...]
     derived: Mapping[str, Derivation] = field(default_factory=dict)
     "metrics that are computed from the evidence where it does not hold them"

@@ -21,7 +21,7 @@ DOCUMENT = Document(
     stem="routing_collapse",
     title="Routing collapse",
     about="Does a mixture-of-experts router come to rely on one expert under sequential updates?",
-    arms=tuple(ARMS),
+    arms=ARMS,
     panels=(
         Lines(
             name="router-entropy",

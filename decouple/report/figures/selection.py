@@ -40,6 +40,9 @@ def lines(panel: Lines, data: Data) -> Drawing:
     lost = int((~np.isfinite(measured["value"])).sum())
     if lost:
         notes.append(f"{lost} values are not finite and are left out.")
+    if panel.y_scale == "log":
+        low = int((measured["value"] <= 0).sum())
+        notes += [f"{low} values are not positive and have no place on this axis."] if low else []
     if panel.y_limits is not None:
         outside = int((~measured["value"].dropna().between(*panel.y_limits)).sum())
         notes += [f"{outside} values lie beyond the range shown."] if outside else []
@@ -59,7 +62,7 @@ def lines(panel: Lines, data: Data) -> Drawing:
             if series in set(here["series"])
         ]
         axes.append(Axes(_facet_title(panel, facet), tuple(curves)))
-    return Drawing(tuple(axes), measured["seed"].nunique(), tuple(notes))
+    return Drawing(tuple(axes), tuple(notes))
 
 
 def _points(panel: Lines, table: pd.DataFrame) -> pd.DataFrame:
@@ -144,7 +147,7 @@ def _ranked(
             "its first and last are drawn."
         )
         published = published[published["x"].isin(pairs.keys())]
-    words = ", ".join(f"{_label(their)} at {_label(own)}" for their, own in pairs.items())
+    words = "; ".join(f"its {_snapshot(a)} at {_snapshot(b)}" for a, b in pairs.items())
     notes.append(f"The document's points stand in their order: {words}.")
     return published.assign(x=published["x"].map(pairs)), notes
 
@@ -192,7 +195,8 @@ def _curve(
         tuple(map(_reduced, x)),
         tuple(map(tuple, values.values())),
         points,
-    )  # fmt: skip
+        geometric=panel.y_scale == "log",
+    )
 
 
 def _named(panel: Lines, name: str, label: Any) -> str:
@@ -224,6 +228,11 @@ def _sorted(labels: Any) -> list[tuple[Any, ...]]:
 
 def _reduced(label: tuple[Any, ...]) -> Any:
     return label[0] if len(label) == 1 else _label(label)
+
+
+def _snapshot(label: tuple[Any, ...]) -> str:
+    step, *more = map(str, label)
+    return f"step {step}" + (f" ({', '.join(more)})" if more else "")
 
 
 def _label(label: tuple[Any, ...]) -> str:

@@ -25,7 +25,7 @@ DOCUMENT = Document(
     stem="sequential_cycles",
     title="Sequential cycles",
     about="Does the head of a pretrained language model turn under sequential updates?",
-    arms=tuple(ARMS),
+    arms=ARMS,
     panels=(
         Lines(
             name="alignment",
@@ -66,6 +66,7 @@ DOCUMENT = Document(
             arms=("full_model", "frozen_head"),
             where={"decoding": "sampled"},
             names=NAMES,
+            note="Sampled, the first two seeds of each arm; the prompts are the project's own.",
         ),
     ),
 )

@@ -24,38 +24,42 @@ class Grid:
     """A heat map: values by row and x, NaN where there is none."""
 
     title: str
+    seeds: int
+    "0 for what a document prints"
     rows: tuple[str, ...]
     x: tuple[Any, ...]
     values: tuple[tuple[float, ...], ...]
 
+    @property
+    def has_gaps(self) -> bool:
+        """Whether there are cells without a value."""
+        return any(value != value for row in self.values for value in row)
 
-def heat(panel: Heat, data: Data) -> tuple[tuple[Grid, ...], int]:
+
+def heat(panel: Heat, data: Data) -> tuple[Grid, ...]:
     """The heat maps of a panel, one for each arm and one of the document's own figures.
-
-    Returns:
-        Grids, number of seeds.
 
     Raises:
         NothingToDrawError: if no run holds the metric by both coordinates.
     """
-    grids, seeds = [], 0
+    grids = []
     for arm in panel.arms:
         rows = _cells(data.measured, panel.metric, arm)
         if rows.empty or {panel.rows, panel.rank} - {*rows.columns}:
             continue
-        seeds = max(seeds, rows["seed"].nunique())
-        grids.append(_grid(panel, rows, panel.names.get(arm, arm)))
+        seeds = rows["seed"].nunique()
+        grids.append(_grid(panel, rows, panel.names.get(arm, arm), seeds))
     if not grids:
         sentence = absent(panel.title, (panel.metric,), panel.arms, data.measured)
         raise NothingToDrawError(sentence)
     own = _cells(data.published, panel.metric, OWN_ARM)
     if not own.empty and not {panel.rows, panel.rank} - {*own.columns}:
         own = own.assign(seed=0).drop_duplicates([panel.rows, panel.rank, panel.x])
-        grids.append(_grid(panel, own, "the document"))
-    return tuple(grids), seeds
+        grids.append(_grid(panel, own, "the document", 0))
+    return tuple(grids)
 
 
-def _grid(panel: Heat, rows: pd.DataFrame, title: str) -> Grid:
+def _grid(panel: Heat, rows: pd.DataFrame, title: str, seeds: int) -> Grid:
     last = rows[rows[panel.x] == rows[panel.x].max()]
     keys = ["seed", panel.rows, panel.rank]
     final = last.set_index(keys)["value"]
@@ -66,6 +70,7 @@ def _grid(panel: Heat, rows: pd.DataFrame, title: str) -> Grid:
     )
     return Grid(
         title,
+        seeds,
         tuple(f"{plain(row)} · {_ordinal(int(place))}" for row, place in mean.index),
         tuple(map(plain, mean.columns)),
         tuple(map(tuple, mean.to_numpy(dtype=float).tolist())),

@@ -4,12 +4,23 @@ from __future__ import annotations
 
 from typing import Any
 
+from matplotlib.figure import Figure
+
 from decouple.report.figures.data import Curve
 from decouple.report.figures.svg import GRID, INK, MUTED, PAPER, SERIES
 
-DASHES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1.5, 1.5)), (0, (5, 1.5, 1.5, 1.5)))
+DASHES: tuple[Any, ...] = (
+    "-",
+    (0, (5, 2)),
+    (0, (1.5, 1.5)),
+    (0, (5, 1.5, 1.5, 1.5)),
+    (0, (9, 2.5)),
+    (0, (3, 1)),
+    (0, (7, 1.5, 1.5, 1.5, 1.5, 1.5)),
+    (0, (1.5, 3)),
+)
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "h")
-WIDTH, HEIGHT = 3.1, 2.25
+WIDTH, HEIGHT = 3.1, 2.4
 """Inches of one set of axes; on the page they scale with the column."""
 
 STYLE: Any = {
@@ -48,6 +59,11 @@ def looks(curve: Curve) -> tuple[str, str, Any]:
     return SERIES[order % len(SERIES)], MARKERS[order % len(MARKERS)], DASHES[order % len(DASHES)]
 
 
+def above(figure: Figure, words: str) -> None:
+    """The unit of the vertical axis, where it can be read without turning one's head."""
+    figure.text(0.012, 0.985, words, ha="left", va="top", color=MUTED, fontsize=STYLE["font.size"])
+
+
 def open_marker(colour: str, marker: str) -> dict[str, Any]:
     """The marker of a published figure."""
     return {
@@ -58,4 +74,5 @@ def open_marker(colour: str, marker: str) -> dict[str, Any]:
         "markeredgecolor": colour,
         "markeredgewidth": 1.2,
         "zorder": 4,
+        "clip_on": False,
     }

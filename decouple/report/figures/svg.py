@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import io
 import re
+import warnings
 import xml.etree.ElementTree as ET
 from typing import Any
 
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
+
+from decouple.report.text import visible
 
 SERIES = tuple(f"#0a0b1{i}" for i in range(8))
 INK, MUTED, GRID, HEAT, PAPER = (f"#0a0b0{i}" for i in range(1, 6))
@@ -47,7 +50,10 @@ def inline(figure: Figure, *, name: str, title: str, description: str) -> str:
     canvas: Any = FigureCanvasSVG(figure)
     # Without a date, and with the salt of identifiers set by the caller, the same figure gives the
     # same bytes. `Figure.savefig` would draw everything twice.
-    canvas.print_svg(buffer, metadata={"Date": None})
+    with warnings.catch_warnings():
+        # The text stays text and the reader's browser has the glyphs; Matplotlib's font may not.
+        warnings.filterwarnings("ignore", "Glyph .* missing|Matplotlib currently does not support")
+        canvas.print_svg(buffer, metadata={"Date": None})
     root = ET.fromstring(buffer.getvalue())
     for parent in list(root.iter()):
         for child in list(parent):
@@ -62,7 +68,7 @@ def inline(figure: Figure, *, name: str, title: str, description: str) -> str:
     root.set("aria-labelledby", f"{name}-title {name}-desc")
     for position, (tag, text) in enumerate((("title", title), ("desc", description))):
         element = ET.Element(f"{{{_NAMESPACE}}}{tag}", {"id": f"{name}-{tag}"})
-        element.text = text
+        element.text = visible(text)
         root.insert(position, element)
     for element in root.iter():
         element.tag = element.tag.removeprefix(f"{{{_NAMESPACE}}}")

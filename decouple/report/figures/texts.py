@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
 from dataclasses import dataclass
 
 from decouple.report.figures.data import (
@@ -14,6 +13,7 @@ from decouple.report.figures.data import (
     plain,
 )
 from decouple.report.figures.panels import Samples
+from decouple.report.text import unfolded, visible
 
 TEXT_LIMIT = 700
 """Characters of a generation that are shown."""
@@ -59,12 +59,12 @@ def samples(panel: Samples, data: Data) -> tuple[TextTable, ...]:
         }
         tables.append(
             TextTable(
-                f"{panel.group} {plain(group)}",
+                _title(panel.group, plain(group)),
                 tuple(f"{panel.names.get(arm, arm)}, seed {seed}" for arm, seed in shown),
                 tuple(
                     (
                         f"{panel.x_label} {step}",
-                        tuple(visible(texts.get((arm, seed, step), "")) for arm, seed in shown),
+                        tuple(_cut(texts.get((arm, seed, step), "")) for arm, seed in shown),
                     )
                     for step in sorted(part["step"].unique())
                 ),
@@ -73,13 +73,14 @@ def samples(panel: Samples, data: Data) -> tuple[TextTable, ...]:
     return tuple(tables)
 
 
-def visible(text: str) -> str:
-    """Text cut at a length that can be read, with what has no shape of its own shown as a code.
+def _cut(text: str) -> str:
+    whole = visible(unfolded(text))
+    return whole if len(whole) <= TEXT_LIMIT else f"{whole[:TEXT_LIMIT]} …"
 
-    Control characters would be lost on a page, and marks of writing direction turn it around.
-    """
-    shown = "".join(
-        f"⟨{ord(c):04X}⟩" if unicodedata.category(c) in ("Cc", "Cf") and c != "\n" else c
-        for c in text[:TEXT_LIMIT]
+
+def _title(name: str, group: object) -> str:
+    return (
+        f"{name}: {' '.join(unfolded(group).split())}"
+        if isinstance(group, str)
+        else f"{name} {group}"
     )
-    return shown if len(text) <= TEXT_LIMIT else f"{shown} …"

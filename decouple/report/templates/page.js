@@ -76,7 +76,11 @@
 
   // A link to something folded away opens what it is folded in.
   const reveal = () => {
-    const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+    let name = location.hash.slice(1);
+    try {
+      name = decodeURIComponent(name);
+    } catch { /* no such code: then it is the name as it stands */ }
+    const target = document.getElementById(name);
     if (!target) return;
     for (let node = target; node; node = node.parentElement) {
       if (node instanceof HTMLDetailsElement) node.open = true;
@@ -86,10 +90,10 @@
   addEventListener("hashchange", reveal);
   reveal();
 
-  // Paper cannot be unfolded.
+  // Paper cannot be unfolded. Source and tables of numbers stay where they can be looked up.
   let folded = [];
   addEventListener("beforeprint", () => {
-    folded = [...document.querySelectorAll("details:not([open])")];
+    folded = [...document.querySelectorAll("details:not([open], .predicate, .numbers)")];
     for (const each of folded) each.open = true;
   });
   addEventListener("afterprint", () => {
