@@ -138,3 +138,16 @@ def test_nonsense_is_refused(change, words):
     wanted |= change
     with pytest.raises(ValueError, match=words):
         generate(Causal(), wanted.pop("prompts"), wanted.pop("n_tokens"), **wanted)
+
+
+@pytest.mark.parametrize("temperature", [0.0, 0.8])
+def test_a_model_that_has_broken_still_gives_tokens(temperature):
+    def broken(tokens):
+        read = nn.functional.embedding(tokens, torch.zeros(VOCABULARY, VOCABULARY))
+        return read + torch.nan
+
+    added = generate(
+        broken, torch.zeros(2, 1, dtype=torch.int64), 3, context=CONTEXT, temperature=temperature,
+        generator=seeded(),
+    )  # fmt: skip
+    assert ((added >= 0) & (added < VOCABULARY)).all()

@@ -2,9 +2,7 @@
 
 import copy
 import math
-import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -61,7 +59,7 @@ def run_arm(
     seeds = check_seeds(seeds, config.device)
     each = _length(config)
     tables, status = [], {}
-    with cpu_numerics(config.threads), without_the_compilers_warnings():
+    with cpu_numerics(config.threads):
         data = prepare(config, shared)
         for index, seed in enumerate(seeds):
             part = _part(progress, before=index * each, total=len(seeds) * each)
@@ -72,18 +70,6 @@ def run_arm(
                 rows, status[seed] = [], str(error)
             tables.append(table(rows, arm=arm, seed=seed))
     return pd.concat(tables, ignore_index=True), status
-
-
-@contextmanager
-def without_the_compilers_warnings() -> Iterator[None]:
-    """Let torch's own modules warn without being heard.
-
-    Where warnings are errors, the first compiled step of a run would end it: torch's compiler warns
-    of deprecated parts of torch and of what it leaves uncompiled, neither of which is ours to mend.
-    """
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module=r"torch(\.|$)")
-        yield
 
 
 def _length(config: EPPlateauConfig) -> int:

@@ -1,7 +1,6 @@
 """Whole runs of the campaign, tiny: every arm finishes with every cell, and again bit by bit."""
 
 import itertools
-import warnings
 from dataclasses import replace
 
 import pandas as pd
@@ -17,7 +16,6 @@ from decouple.experiments.ep_plateau.config import (
     TriangulationConfig,
 )
 from decouple.experiments.ep_plateau.gate_config import GateConfig
-from decouple.experiments.ep_plateau.runner import without_the_compilers_warnings
 from decouple.models.equilibrium_config import EquilibriumConfig, RelaxationConfig
 from decouple.training.equilibrium_trainer_config import (
     ContractionConfig,
@@ -209,17 +207,6 @@ def test_progress_of_several_seeds_never_goes_back(tmp_path):
         progress=lambda done, total, _: said.append((done, total)),
     )
     assert said == [(2, 8), (4, 8), (6, 8), (8, 8)]
-
-
-def test_only_our_own_warnings_are_heard():
-    with without_the_compilers_warnings():
-        for category in (UserWarning, DeprecationWarning):
-            warnings.warn_explicit("deprecated", category, "x.py", 1, module="torch._inductor.x")
-            warnings.warn_explicit("deprecated", category, "x.py", 2, module="torch")
-        with pytest.raises(UserWarning, match="ours"):
-            warnings.warn_explicit("ours", UserWarning, "y.py", 1, module="decouple.training")
-        with pytest.raises(UserWarning, match="theirs"):
-            warnings.warn_explicit("theirs", UserWarning, "z.py", 1, module="torchvision")
 
 
 def test_another_seed_gives_other_evidence(evidence, tmp_path):
