@@ -5,7 +5,7 @@ JOBS ?= 2
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help claims test gpu lint format types check benchmarks mutants browser prose docs clean
+.PHONY: help claims test gpu lint format types check benchmarks mutants comparisons browser prose docs clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -45,6 +45,9 @@ benchmarks: $(VENV)/.installed ## speed, side by side with what a user would oth
 
 mutants: $(VENV)/.installed ## break the code in a copy, one way at a time, and watch for red
 	$(BIN)/python tests/mutants/run.py --jobs $(JOBS)
+
+comparisons: claims ## change the code in three real ways, and compare with it as it is
+	$(BIN)/python -m pytest -n $(JOBS) tests/comparisons
 
 browser: $(VENV)/.installed ## open the report page in a headless browser
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,browser]'

@@ -1,6 +1,7 @@
 """Settings for all tests."""
 
 import os
+from pathlib import Path
 
 from hypothesis import Phase, settings
 
@@ -13,3 +14,17 @@ settings.register_profile(
     phases=(Phase.explicit, Phase.generate) if os.environ.get("MUTANT") else tuple(Phase),
 )
 settings.load_profile("decouple")
+
+HERE = Path(__file__).parent
+ON_DEMAND = {
+    HERE / "browser": "there is not a browser everywhere",
+    HERE / "comparisons": "they train for minutes",
+}
+"""Folders whose tests run only where they are named, and why."""
+
+
+def pytest_ignore_collect(collection_path, config):
+    if collection_path not in ON_DEMAND:
+        return None
+    named = (Path(config.invocation_params.dir, arg.partition("::")[0]) for arg in config.args)
+    return None if any(collection_path in (path, *path.parents) for path in named) else True
