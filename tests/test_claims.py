@@ -45,9 +45,11 @@ def test_a_claim_names_arms_and_tables_that_there_are(claim):
 def test_judging_and_calibration_seeds_never_meet(stem):
     experiment = locate(stem).module
     assert set(experiment.CALIBRATION_SEEDS) <= set(experiment.PRESETS) == set(experiment.SEEDS)
+    controls = [each for claim in CLAIMS if claim.stem == stem for each in claim.controls]
+    blocks = 1 + max(max(each.seeds_of) for each in controls)
     for preset, seeds in experiment.CALIBRATION_SEEDS.items():
         group = experiment.group_size(experiment.PRESETS[preset]())
-        judging = 2 * (experiment.SEEDS[preset] + group)  # twice: controls with disjoint seeds
+        judging = blocks * (experiment.SEEDS[preset] + group)
         assert min(seeds) >= 1000 > judging
 
 

@@ -16,23 +16,30 @@ def gpu_name() -> str | None:
 
     Asks the driver's own tool: importing torch to learn that there is no GPU takes seconds.
     """
-    if os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1"):
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible in ("", "-1"):
         return None
     tool = shutil.which("nvidia-smi")
     if tool is None:
         return None
+    first = visible.partition(",")[0].strip() if visible else None
+    named = _names(tool, f"--id={first}") if first else []
+    names = named or _names(tool)  # not every name that CUDA takes is one that the tool takes
+    return names[0] if names else None
+
+
+def _names(tool: str, *options: str) -> list[str]:
     try:
         answer = subprocess.run(
-            [tool, "--query-gpu=name", "--format=csv,noheader"],
+            [tool, "--query-gpu=name", "--format=csv,noheader", *options],
             capture_output=True,
             text=True,
             timeout=30,
             check=True,
         )
     except (OSError, subprocess.SubprocessError):
-        return None
-    names = answer.stdout.strip().splitlines()
-    return names[0].strip() if names else None
+        return []
+    return [line.strip() for line in answer.stdout.strip().splitlines()]
 
 
 def device_class(device: str) -> str | None:

@@ -57,7 +57,8 @@ def judge_runs(
         tier: whose band applies.
         fetch: provides the runs.
         seeds: the replicates.
-        next_seeds: as many others, for controls that put one arm on both sides.
+        next_seeds: others, for controls whose arms must not share them: a block of as many as
+            `seeds` for each block after the first that a control names.
         calibration: seeds that scaled the experiment; none of them may judge.
         levels: tails of the intervals.
     """
@@ -88,8 +89,11 @@ def _control(
     fetch: Fetch,
     levels: Levels,
 ) -> ControlOutcome:
-    rest = next_seeds if control.disjoint else seeds
-    sides = [seeds, *[rest] * (len(control.arms) - 1)]
+    everything = [*seeds, *next_seeds]
+    sides = [everything[block * len(seeds) :][: len(seeds)] for block in control.seeds_of]
+    if any(len(side) < len(seeds) for side in sides):
+        short = f"next_seeds must hold {max(control.seeds_of)} blocks of {len(seeds)} for control "
+        raise ValueError(f"{short}{control.name}, got {len(next_seeds)} seeds")
     own = _stand(claim, control.arms, sides, band, fetch, exact=False, levels=levels)
     separation = None
     comparable = own.summary is not None and standing.summary is not None

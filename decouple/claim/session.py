@@ -149,23 +149,27 @@ class JudgingSession:
         return list(groups)
 
     def _needed(self, claim: Claim, preset: str) -> Iterable[tuple[str, Sequence[int]]]:
-        seeds, following = self._seeds(claim.stem, preset)
+        blocks = self._seeds(claim, preset)
         for reference in claim.arms:
-            yield split_arm(reference)[0], seeds
+            yield split_arm(reference)[0], blocks[0]
         for control in claim.controls:
-            for i, reference in enumerate(control.arms):
-                yield split_arm(reference)[0], following if control.disjoint and i else seeds
+            for reference, block in zip(control.arms, control.seeds_of, strict=True):
+                yield split_arm(reference)[0], blocks[block]
 
-    def _seeds(self, stem: str, preset: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        """The judging seeds, and as many from the next group for disjoint controls."""
-        experiment = self.runner.experiment(stem)
+    def _seeds(self, claim: Claim, preset: str) -> list[tuple[int, ...]]:
+        """The judging seeds, and a block of others for each that a control asks for.
+
+        Blocks share no group: what is trained together is not independent of the group's size.
+        """
+        experiment = self.runner.experiment(claim.stem)
         arm = next(iter(experiment.module.ARMS))
-        size = experiment.module.group_size(self.runner.config(stem, preset, arm))
+        size = experiment.module.group_size(self.runner.config(claim.stem, preset, arm))
         seeds = self.seeds
         if seeds is None:
             seeds = tuple(range(experiment.module.SEEDS.get(preset, DEFAULT_SEEDS)))
         shift = (max(seeds) // size + 1) * size
-        return seeds, tuple(seed + shift for seed in seeds)
+        last = max((max(control.seeds_of) for control in claim.controls), default=0)
+        return [tuple(seed + block * shift for seed in seeds) for block in range(last + 1)]
 
     @staticmethod
     def _own_data(module: Experiment, config: Any) -> bool:
@@ -215,8 +219,9 @@ class JudgingSession:
             setting = Setting(preset=preset, **module.describe(config))
             if claim.kind == "figure" and not self._own_data(module, config):
                 raise UnrunError("a figure of the document's own data, which are not at hand")
-            seeds, following = self._seeds(claim.stem, preset)
-            if max(seeds + following) >= FIRST_CALIBRATION_SEED:
+            seeds, *others = self._seeds(claim, preset)
+            following = [seed for block in others for seed in block]
+            if max([*seeds, *following]) >= FIRST_CALIBRATION_SEED:
                 raise ValueError(f"judging seeds must be below {FIRST_CALIBRATION_SEED}")
             calibration = tuple(module.CALIBRATION_SEEDS.get(preset, ()))
             judgement = judge_runs(

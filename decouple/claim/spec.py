@@ -55,18 +55,31 @@ class Control:
     "what is removed, so that the claim has no reason to hold"
     margin: float | None = None
     "paired difference (claim's arm − control, towards the band) that separates; None: only REFUTED"
-    disjoint: bool = False
-    "arms after the first use the next block of seeds: the null of a claim that compares arms"
+    blocks: tuple[int, ...] = ()
+    "block of seeds that each arm reads, 0 the claim's own; none given: all read the claim's own"
 
     def __post_init__(self) -> None:
         _check_arms(self.arms)
         if self.margin is not None and not self.margin > 0:
             raise ValueError(f"margin must be > 0 or None, got {self.margin}")
+        if self.blocks and (len(self.blocks) != len(self.arms) or min(self.blocks) < 0):
+            raise ValueError(
+                f"blocks must be a number from 0 for each of {len(self.arms)} arms, "
+                f"got {self.blocks}"
+            )
+        reads = list(zip(self.arms, self.blocks, strict=False))
+        if any(self.blocks) and len(set(reads)) < len(reads):
+            raise ValueError(f"blocks must tell equal arms apart, got {self.blocks}: {self.arms}")
 
     @property
     def name(self) -> str:
         """The arms in one string, for tables and messages."""
-        return " | ".join(self.arms) + (" (disjoint seeds)" if self.disjoint else "")
+        return " | ".join(self.arms) + (" (disjoint seeds)" if any(self.blocks) else "")
+
+    @property
+    def seeds_of(self) -> tuple[int, ...]:
+        """The block of seeds that each arm reads."""
+        return self.blocks or (0,) * len(self.arms)
 
 
 def control(*arms: str, why: str, margin: float | None = None) -> Control:
@@ -74,9 +87,21 @@ def control(*arms: str, why: str, margin: float | None = None) -> Control:
     return Control(arms=arms, why=why, margin=margin)
 
 
-def null(arm: str, *, margin: float | None = None) -> Control:
-    """The null of a claim that compares two arms: one arm on both sides, with disjoint seeds."""
-    return Control(arms=(arm, arm), why="the same arm on both sides", margin=margin, disjoint=True)
+def null(*arms: str, margin: float | None = None, blocks: tuple[int, ...] | None = None) -> Control:
+    """The null of a claim that compares arms: nothing differs between its sides but the seeds.
+
+    Args:
+        arms: The arm on both sides of a claim that compares two; for others, one for each side.
+        margin: As of `control`.
+        blocks: Block of seeds that each side reads (default: 0, 1, 2, …).
+    """
+    sides = arms * 2 if len(arms) == 1 else arms
+    return Control(
+        arms=sides,
+        why="the same arm on both sides" if len(arms) == 1 else "sides differ by seeds alone",
+        margin=margin,
+        blocks=tuple(range(len(sides))) if blocks is None else blocks,
+    )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

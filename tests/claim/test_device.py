@@ -41,6 +41,27 @@ def test_a_driver_without_an_answer_means_no_gpu(monkeypatch, answer):
     assert device_class("cuda") is None
 
 
+@pytest.mark.parametrize(
+    ("visible", "name"), [("1,0", "NVIDIA T4"), ("0", "NVIDIA H200"), ("MIG-5c", "NVIDIA H200")]
+)
+def test_of_several_gpus_the_first_visible_one_counts(monkeypatch, visible, name):
+    names = ["NVIDIA H200", "NVIDIA T4"]
+
+    def run(command, **_):
+        *_, last = command
+        if not last.startswith("--id="):
+            return subprocess.CompletedProcess(command, 0, stdout="\n".join(names))
+        index = last.removeprefix("--id=")
+        if not index.isdigit():
+            raise subprocess.CalledProcessError(6, command)
+        return subprocess.CompletedProcess(command, 0, stdout=names[int(index)])
+
+    monkeypatch.setattr(device.shutil, "which", lambda _: "/bin/nvidia-smi")
+    monkeypatch.setattr(device.subprocess, "run", run)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert device_class("cuda") == name
+
+
 @pytest.mark.parametrize("hidden", ["", "-1"])
 def test_a_gpu_that_was_hidden_is_not_there(monkeypatch, hidden):
     driver_says(monkeypatch, "NVIDIA H200\n")

@@ -66,14 +66,20 @@ def test_judging_trains_the_backlog_and_no_more(session, toy, claim_of):
 
 
 @pytest.mark.parametrize("seeds", [(0, 1, 2), (0, 7, 3), (4, 9, 14, 19)])
-def test_disjoint_seeds_are_disjoint(session, seeds):
+def test_disjoint_seeds_are_disjoint(session, claim_of, seeds):
     session.seeds = seeds
-    own, following = session._seeds("toy", "small")
-    assert own == seeds
-    assert len(following) == len(seeds)
-    assert set(own).isdisjoint(following)
+    three = claim_of(
+        predicate=lambda a, b, c: a - b - c,
+        arms=("published",) * 3,
+        controls=[null(*["published"] * 3)],
+    )
+    blocks = session._seeds(three, "small")
+    assert blocks[0] == seeds
+    assert [len(block) for block in blocks] == [len(seeds)] * 3
     # Nor is a group shared: what is trained together is not independent of the group's size.
-    assert {seed // 5 for seed in own}.isdisjoint(seed // 5 for seed in following)
+    groups = [seed // 5 for block in blocks for seed in block]
+    assert sum(len({seed // 5 for seed in block}) for block in blocks) == len(set(groups))
+    assert session._seeds(claim_of(), "small") == [seeds], "no more than is asked for"
 
 
 def test_a_figure_is_judged_on_the_documents_own_text_only(session, claim_of):

@@ -81,6 +81,16 @@ def test_controls_know_their_name_and_refuse_a_margin_that_is_none():
     assert control("balanced", why="w").name == "balanced"
     assert control("a", "b:cut", why="w").name == "a | b:cut"
     assert null("a").name == "a | a (disjoint seeds)"
+    assert null("a", "b", "c").seeds_of == (0, 1, 2)
+    assert null("a", "b", "a", "b", blocks=(0, 0, 1, 1)).seeds_of == (0, 0, 1, 1)
+    assert control("a", "a", why="w").seeds_of == (0, 0)
+    for blocks, words in (
+        ((0,), "be a number from 0 for each of 2 arms, got "),
+        ((0, -1), "be a number from 0 for each of 2 arms, got "),
+        ((1, 1), "tell equal arms apart, got "),
+    ):
+        with pytest.raises(ValueError, match=f"blocks must {words}"):
+            null("a", blocks=blocks)
     for margin in (0, -0.1, float("nan")):
         with pytest.raises(ValueError, match="margin must be > 0 or None, got"):
             Control(arms=("balanced",), why="w", margin=margin)

@@ -335,6 +335,45 @@ def test_a_margin_separates_a_control_in_doubt(claim_of):
     assert found.verdict is Verdict.SUPPORTED
 
 
+def test_each_side_of_a_null_reads_its_own_block_of_seeds(claim_of):
+    claim = claim_of(
+        predicate=lambda a, b, c: a - b - c,
+        arms=("published", "balanced", "balanced"),
+        controls=[null("published", "balanced", "balanced", blocks=(1, 0, 2))],
+        band=at_least(0.1, because="t"),
+    )
+    fetch = fetcher({"published": 0.9, "balanced": 0.2})
+    judge_runs(claim, "smoke", fetch, seeds=range(3), next_seeds=range(5, 11))
+    assert fetch.asked[3:] == [
+        ("published", (5, 6, 7)),
+        ("balanced", (0, 1, 2)),
+        ("balanced", (8, 9, 10)),
+    ]
+    with pytest.raises(ValueError, match=r"must hold 2 blocks of 3 .* got 3 seeds"):
+        judge_runs(claim, "smoke", fetch, seeds=range(3), next_seeds=range(5, 8))
+
+
+@pytest.mark.parametrize(
+    ("number", "margin", "verdict"),
+    [
+        (0.95, None, Verdict.VACUOUS),  # by construction, it may be, but it holds there
+        (0.95, 0.001, Verdict.VACUOUS),  # and no distance makes up for that
+        (0.5, None, Verdict.INCONCLUSIVE),  # agreement of seeds is no refutation
+        (0.5, 0.2, Verdict.SUPPORTED),
+    ],
+)
+def test_a_control_with_one_number_for_all_seeds(number, margin, verdict):
+    balanced = control("balanced", why="w", margin=margin)
+    band = at_least(0.9, because="t")
+    own, other = around(0.97), seeds(*[number] * 5)
+    outcome = ControlOutcome(
+        control=balanced,
+        standing=stand(other, band),
+        separation=None if margin is None else separate(own, other, band, margin),
+    )
+    assert conclude(stand(own, band), [outcome]).verdict is verdict
+
+
 def test_the_null_of_a_comparison_uses_disjoint_seeds(claim_of):
     claim = claim_of(
         predicate=lambda a, b: a - b,
