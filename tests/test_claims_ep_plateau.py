@@ -221,7 +221,7 @@ def test_horizon_and_rates_are_judged_by_the_worst_cell():
     assert claim.predicate(Run(rates)) == Figure.exactly(-0.1)
 
 
-EXP4 = ("early_validation_loss", "peak_residual")
+NOISY = ("best_validation_loss", "validation_loss", "early_validation_loss", "peak_residual")
 
 
 def judged(name, arms, noise=1e-3):
@@ -238,13 +238,12 @@ def judged(name, arms, noise=1e-3):
         rows = []
         for metric, cells in arms[arm].items():
             by_step = cells if isinstance(cells, dict) else {20_000: cells}
-            spread = noise if metric in ("best_validation_loss", *EXP4) else 0.0
-            drift = spread * cells * generator.normal() if spread else 0.0
-            rows += [(metric, step, value + drift) for step, value in by_step.items()]
+            drift = 1 + noise * generator.normal() if metric in NOISY else 1.0
+            rows += [(metric, step, value * drift) for step, value in by_step.items()]
         table = pd.DataFrame(rows, columns=["metric", "step", "value"])
         return Run(table.assign(document="ep_plateau", arm=arm, seed=seed), label=f"arm {arm}")
 
-    return judge_runs(CLAIMS[name], "gpu", fetch, seeds=range(5), next_seeds=range(5, 10))
+    return judge_runs(CLAIMS[name], "gpu", fetch, seeds=range(5), next_seeds=range(5, 15))
 
 
 MOVED = {"knob_moved": 25.0, "knob_at_floor": 0.2, "largest_regulariser_weight": 25.0}
@@ -317,9 +316,30 @@ def test_a_grid_whose_knob_was_not_turned_decides_nothing(name, change, words):
     ("tracking", "verdict"),
     [(2.0, Verdict.SUPPORTED), (2.40, Verdict.REFUTED), (2.6, Verdict.REFUTED)],
 )
-def test_tracking_has_to_end_lower(tracking, verdict):
+def test_tracking_has_to_get_lower(tracking, verdict):
     arms = {"published": loss(2.4037), "tracking": loss(tracking)}
     assert judged("tracking-lowers-the-plateau", arms).verdict is verdict
+
+
+BROKEN = [
+    ({"fuse_blown": 1.0}, "blew its fuse"),
+    ({"diverged": 1.0}, "diverged"),
+    ({"broken_basin": 0.8}, "ended off its fixed point"),
+]
+HELD = {"fuse_blown": 0.0, "diverged": 0.0, "broken_basin": 0.3}
+
+
+@pytest.mark.parametrize(("change", "words"), BROKEN)
+def test_tracking_that_dips_and_then_breaks_has_not_lowered_the_plateau(change, words):
+    def found(**changes):
+        arms = {"published": loss(2.4037, **HELD), "tracking": loss(2.0, **HELD | changes)}
+        return judged("tracking-lowers-the-plateau", arms)
+
+    assert found().verdict is Verdict.SUPPORTED
+    broken = found(**change)
+    assert broken.verdict is Verdict.INCONCLUSIVE
+    assert words in broken.reason
+    assert "arm tracking" in broken.reason
 
 
 @pytest.mark.parametrize(
@@ -331,21 +351,76 @@ def test_tracking_has_to_end_lower(tracking, verdict):
     ],
 )
 def test_the_gap_has_to_grow_at_every_doubling_of_the_context(gaps, verdict):
+    assert judged("gap-grows-with-context", contexts(gaps)).verdict is verdict
+
+
+def contexts(gaps):
+    """Decoders at contexts of 64, 128 and 256, and blocks that are so far from them."""
     decoders = {"bp_context_64": 1.9, "bp_context_128": 1.8, "bp": 1.695}
     arms = {name: loss(value) for name, value in decoders.items()}
     for arm, decoder, gap in zip(
         ("context_64", "context_128", "published"), decoders.values(), gaps, strict=True
     ):
-        arms[arm] = loss(decoder + gap)
-    assert judged("gap-grows-with-context", arms).verdict is verdict
+        arms[arm] = loss(decoder + gap, **HELD)
+    return arms
 
 
-def tight(ep, bptt, ep_loss=1.60):
-    """Runs at these residuals in their second half, far off before it."""
-    return {
-        arm: loss(value, residual={5000: 0.05, 10_000: residual, 15_000: residual}, **MOVED)
-        for arm, value, residual in (("ep_tight", ep_loss, ep), ("bptt_tight", 1.66, bptt))
-    }
+@pytest.mark.parametrize(("change", "words"), BROKEN)
+def test_a_gap_to_a_run_that_breaks_is_none(change, words):
+    arms = contexts((0.2, 0.45, 0.708))
+    arms["context_64"] |= change
+    found = judged("gap-grows-with-context", arms)
+    assert found.verdict is Verdict.INCONCLUSIVE
+    assert words in found.reason
+    assert "arm context_64" in found.reason
+
+
+@pytest.mark.parametrize(
+    ("name", "arms"),
+    [
+        ("gap-grows-with-context", contexts((0.2, 0.45, 0.708))),
+        ("higher-ceilings-cost-more", grid(2.463, 2.376, 2.3648, 2.416)),
+        ("fastest-early-but-excursion-prone", None),
+    ],
+)
+def test_what_differs_by_seed_alone_is_not_one_number_by_construction(name, arms):
+    arms = arms or starts({"gate_small_init": 4.03, "gate_warmup": 5.2, "gate_prewarm": 4.8})
+    found = judged(name, arms)
+    assert found.verdict is Verdict.SUPPORTED
+    (control,) = found.controls
+    assert any(control.control.blocks)
+    assert control.standing.summary.sd > 0
+    assert control.separation is not None
+
+
+@pytest.mark.parametrize(("change", "words"), BROKEN)
+@pytest.mark.parametrize("arm", ["swap_tracking", "swap_bptt"])
+def test_an_estimator_that_breaks_is_no_cure(arm, change, words):
+    ends = {"swap_frozen": 2.6, "swap_tracking": 2.0, "swap_adjoint": 2.0, "swap_bptt": 2.0}
+    arms = {name: {"validation_loss": {0: 2.4, 1000: end}, **HELD} for name, end in ends.items()}
+    assert judged("estimator-is-the-cause", arms).verdict is Verdict.SUPPORTED
+    arms[arm] |= change
+    found = judged("estimator-is-the-cause", arms)
+    assert found.verdict is Verdict.INCONCLUSIVE
+    assert words in found.reason
+
+
+def tight(ep, bptt, ep_loss=1.60, ep_early=2.0, **ep_more):
+    """Runs at these residuals and losses in their second half, far off before it."""
+    arms = {}
+    for arm, residual, early, late in (
+        ("ep_tight", ep, ep_early, ep_loss),
+        ("bptt_tight", bptt, 2.0, 1.66),
+    ):
+        arms[arm] = {
+            "residual": {5000: 0.05, 10_000: 0.05, 15_000: residual, 20_000: residual},
+            "validation_loss": {0: 8.3, 10_000: early, 15_000: late, 20_000: late + 0.03},
+            "best_validation_loss": min(early, late),
+            **MOVED,
+            **HELD,
+        }
+    arms["ep_tight"] |= ep_more
+    return arms
 
 
 def test_at_matched_residuals_the_order_of_the_losses_decides():
@@ -354,6 +429,20 @@ def test_at_matched_residuals_the_order_of_the_losses_decides():
     assert judged(name, tight(1.5e-4, 2e-4, ep_loss=1.70)).verdict is Verdict.REFUTED
     # What lies below the tolerance of the free phase is as far as EP can tell.
     assert judged(name, tight(9e-6, 1e-8)).verdict is Verdict.SUPPORTED
+
+
+def test_a_loss_from_before_the_residuals_matched_is_not_compared():
+    name = "ep-at-least-bptt-at-a-matched-residual"
+    dipped = tight(1.5e-4, 2e-4, ep_loss=1.70, ep_early=1.50)
+    assert judged(name, dipped).verdict is Verdict.REFUTED
+
+
+@pytest.mark.parametrize(("change", "words"), BROKEN)
+def test_a_run_that_breaks_at_a_matched_residual_decides_nothing(change, words):
+    found = judged("ep-at-least-bptt-at-a-matched-residual", tight(1.5e-4, 2e-4, **change))
+    assert found.verdict is Verdict.INCONCLUSIVE
+    assert words in found.reason
+    assert "arm ep_tight" in found.reason
 
 
 @pytest.mark.parametrize(

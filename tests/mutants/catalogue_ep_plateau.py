@@ -192,4 +192,37 @@ EP_PLATEAU: tuple[Mutant, ...] = (
             "tests/test_claims_ep_plateau.py::test_residuals_that_do_not_match_decide_nothing",
         ),
     ),
+    Mutant(
+        name="plateau-loss-from-before-residuals-match",
+        why="losses at a matched residual are read where residuals are still far apart",
+        file="claims/test_ep_plateau.py",
+        before="    return settled_loss(bptt), settled_loss(ep)\n",
+        after="    return best_loss(bptt).min(), best_loss(ep).min()\n",
+        caught_by=(
+            "tests/test_claims_ep_plateau.py::"
+            "test_a_loss_from_before_the_residuals_matched_is_not_compared",
+        ),
+    ),
+    Mutant(
+        name="plateau-blown-fuse-counts-as-an-end",
+        why="a run that dips and then blows its fuse has reached its lowest loss",
+        file="claims/test_ep_plateau.py",
+        before='        ("fuse_blown", 0.0, "blew its fuse"),\n',
+        after="",
+        caught_by=(
+            "tests/test_claims_ep_plateau.py::"
+            "test_tracking_that_dips_and_then_breaks_has_not_lowered_the_plateau",
+        ),
+    ),
+    Mutant(
+        name="plateau-certificate-of-all-batches",
+        why="each batch has the residuals of all of them as its own",
+        file=FOLDER + "triangulation.py",
+        before="                residual=solution.residual[part],\n",
+        after="                residual=solution.residual,\n",
+        caught_by=(
+            TESTS + "triangulation.py::"
+            "test_how_exactly_equations_were_solved_is_said_of_each_batch",
+        ),
+    ),
 )

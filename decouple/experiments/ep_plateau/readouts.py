@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import TypeAlias
 
 import torch
@@ -17,7 +17,7 @@ from decouple.experiments.ep_plateau.arms import (
 from decouple.experiments.ep_plateau.branches import branch_rows
 from decouple.experiments.ep_plateau.checkpoints import Trained, Weights, load_weights
 from decouple.experiments.ep_plateau.config import EPPlateauConfig
-from decouple.experiments.ep_plateau.constructed import at_last, plateau_point
+from decouple.experiments.ep_plateau.constructed import Plateau, at_last, plateau_point
 from decouple.experiments.ep_plateau.mixing import mixing_rows
 from decouple.experiments.ep_plateau.preparation import Data, as_equilibrium, readout_batches
 from decouple.experiments.ep_plateau.rows import Row
@@ -39,9 +39,13 @@ from decouple.training.estimators.base import Estimate
 from decouple.training.estimators.config import EstimatorConfig
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Subject:
-    """A trained arm and all that reading it takes."""
+    """A trained arm and all that reading it takes.
+
+    What several readouts need is made when the first of them asks; a run that is taken up again
+    makes it again from the weights that are kept.
+    """
 
     config: EPPlateauConfig
     data: Data
@@ -65,6 +69,16 @@ class Subject:
         """(n, B, T + 1) held-out batches on which gradients are compared."""
         return readout_batches(self.config, self.data, self.seed)
 
+    @cached_property
+    def plateau(self) -> Plateau:
+        """The plateau point of the last weights."""
+        return plateau_point(self.config, self.block(self.trained.last), self.batches.flatten(0, 1))
+
+    @cached_property
+    def reference(self) -> Reference:
+        """True gradients at the plateau point."""
+        return Reference(self.plateau.config, self.plateau.model, self.batches)
+
 
 Readout: TypeAlias = Callable[[Subject], list[Row]]
 
@@ -78,7 +92,11 @@ def readouts(config: EPPlateauConfig) -> dict[str, Readout]:
         return descent | {
             "branches and mixing": partial(_state, condition="trained"),
             "branches and mixing, untrained": partial(_state, condition="untrained"),
-            "gradients at the plateau": _gradients,
+            "gradients at the plateau": _true_gradients,
+            **{
+                f"gradients at the plateau, {condition}": partial(_gradients, condition=condition)
+                for condition in ("trained", *CONDITIONS)
+            },
         }
     return {"mixing": _decoder} if "mixing" in config.readouts else {}
 
@@ -127,40 +145,44 @@ def _state(subject: Subject, *, condition: str) -> list[Row]:
     ]
 
 
-def _gradients(subject: Subject) -> list[Row]:
-    """Gradients and one-step changes of the loss at the plateau point, exp1 and 2."""
-    batches, seed, last = subject.batches, subject.seed, subject.config.training.steps
+def _true_gradients(subject: Subject) -> list[Row]:
+    """The true gradient and one-step changes of the loss along it at the plateau, exp1 and 2."""
+    reference, step = subject.reference, subject.config.training.steps
     # A step is taken on all batches as one: what one of them does not show is then not missed.
-    windows = batches.flatten(0, 1)
-    point = plateau_point(subject.config, subject.block(subject.trained.last), windows)
-    config, model = point.config, point.model
-    reference = Reference(config, model, batches)
-    rows = reference.rows(step=last, point="plateau")
-    truth = average(reference.short)
-    changes = loss_changes(config, model, truth, windows)
-    rows += sweep_rows(changes, "loss_change_bptt", step=last, condition="trained")
-    for condition in ("trained", *CONDITIONS):
-        found = _estimate(config, model, condition, batches)
-        rows += estimator_rows(
-            config,
-            reference,
-            found,
-            step=last,
-            point="plateau",
-            condition=condition,
-            detailed=True,
-        )
-        if condition not in ("trained", *SWEPT_CONDITIONS):
-            continue
-        gradients = average(found)
-        states = torch.cat([_relaxed(each) for each in found])
-        for metric, direction in (
-            ("loss_change_ep", gradients),
-            ("loss_change_ep_jac", with_regulariser(config, model, gradients, states, seed)),
-            ("loss_change_ep_matched", matched(gradients, truth)),
-        ):
-            changes = loss_changes(config, model, direction, windows)
-            rows += sweep_rows(changes, metric, step=last, condition=condition)
+    changes = loss_changes(
+        reference.config,
+        reference.model,
+        average(reference.short),
+        reference.batches.flatten(0, 1),
+    )
+    return [
+        *reference.rows(step=step, point="plateau"),
+        *sweep_rows(changes, "loss_change_bptt", step=step, condition="trained"),
+    ]
+
+
+def _gradients(subject: Subject, *, condition: str) -> list[Row]:
+    """An estimator's gradient and changes of the loss along it at the plateau, exp1 and 2."""
+    reference, step = subject.reference, subject.config.training.steps
+    config, model, batches = reference.config, reference.model, reference.batches
+    found = _estimate(config, model, condition, batches)
+    rows = estimator_rows(
+        config, reference, found, step=step, point="plateau", condition=condition, detailed=True
+    )
+    if condition not in ("trained", *SWEPT_CONDITIONS):
+        return rows
+    gradients = average(found)
+    states = torch.cat([_relaxed(each) for each in found])
+    for metric, direction in (
+        ("loss_change_ep", gradients),
+        (
+            "loss_change_ep_jac",
+            with_regulariser(config, model, gradients, states, subject.seed),
+        ),
+        ("loss_change_ep_matched", matched(gradients, average(reference.short))),
+    ):
+        changes = loss_changes(config, model, direction, batches.flatten(0, 1))
+        rows += sweep_rows(changes, metric, step=step, condition=condition)
     return rows
 
 

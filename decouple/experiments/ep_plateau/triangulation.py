@@ -5,6 +5,7 @@ All are taken on the same held-out batches. Where several numbers are averaged, 
 
 import math
 from collections.abc import Sequence
+from functools import cached_property
 from itertools import combinations
 
 import torch
@@ -45,9 +46,13 @@ class Reference:
     ) -> None:
         self.config, self.model, self.batches = config, model, batches
         self.short = self._through(config.triangulation.horizon, batches)
-        few = batches[: config.triangulation.long_batches]
-        self.long = self._through(config.triangulation.long_horizon, few)
         self.flat = [flatten(each.gradients) for each in self.short]
+
+    @cached_property
+    def long(self) -> list[Estimate]:
+        """Gradients through the longer horizon, of the first `long_batches`."""
+        shape = self.config.triangulation
+        return self._through(shape.long_horizon, self.batches[: shape.long_batches])
 
     def _through(self, steps: int, batches: Tensor) -> list[Estimate]:
         shape = self.config.triangulation
@@ -120,9 +125,14 @@ def _together(
         part = slice(index * size, (index + 1) * size)
         state = response.state[part]
         loss, gradients = read_gradient(model, batch, state, response.vector[part])
-        nudged = response.nudged
+        nudged, solution = response.nudged, response.solution
         if nudged is not None:
             nudged = NudgedPhase(nudged.growth[part], nudged.adjoint_residual[part], nudged.trace)
+        if solution is not None:
+            solution = solution._replace(
+                residual=solution.residual[part],
+                adjoint_residual=solution.adjoint_residual[part],
+            )
         found.append(
             Estimate(
                 loss=loss,
@@ -132,6 +142,7 @@ def _together(
                 free_trace=free.trace,
                 nudged=nudged,
                 evaluations=response.evaluations,
+                solution=solution,
             )
         )
     return found

@@ -10,6 +10,7 @@ import torch
 from decouple.data import CorpusConfig, TokenizerConfig
 from decouple.experiments import ep_plateau
 from decouple.experiments.ep_plateau import ARMS, checkpoints, expected_cells, readouts, run
+from decouple.experiments.ep_plateau.arms import CONDITIONS, SWEPT_CONDITIONS
 from decouple.experiments.ep_plateau.config import (
     ConstructedConfig,
     EPPlateauConfig,
@@ -132,11 +133,14 @@ def told(config, arm, folder, kill=None):
 @pytest.mark.parametrize(
     ("arm", "kills"),
     [
-        # In training; after the first readout; twice; after the last.
+        # In training; after the first readout; twice.
         ("published", [2]),
         ("published", [4]),
         ("published", [5, 1]),
+        # Between estimators at the plateau; after the last.
         ("published", [8]),
+        ("published", [10, 1]),
+        ("published", [12]),
         ("gate_prewarm", [1]),
         ("bp", [1, 2]),
         # In the training of the run it begins with, and in its own.
@@ -171,6 +175,39 @@ def test_readouts_that_were_made_are_not_made_again(evidence, tmp_path, monkeypa
     pd.testing.assert_frame_equal(table, evidence("published"), check_exact=True)
 
 
+def test_an_estimator_compared_at_the_plateau_is_not_compared_again(
+    evidence, tmp_path, monkeypatch
+):
+    swept = []
+    sweep = readouts.loss_changes
+
+    def spy(config, model, gradients, windows):
+        swept.append(len(windows))
+        return sweep(config, model, gradients, windows)
+
+    monkeypatch.setattr(readouts, "loss_changes", spy)
+    with pytest.raises(KilledError):
+        told(CONFIG, "published", tmp_path, kill=9)  # the true gradient and the arm's own
+    assert len(swept) == 1 + 3
+    monkeypatch.setattr(readouts, "at_last", None)  # what reads the descent
+    table, _ = told(CONFIG, "published", tmp_path)
+    assert len(swept) == 1 + 3 + 3 * len(SWEPT_CONDITIONS)
+    pd.testing.assert_frame_equal(table, evidence("published"), check_exact=True)
+
+
+def test_the_plateau_is_made_once_for_all_that_read_there(tmp_path, monkeypatch):
+    made = []
+    point = readouts.plateau_point
+
+    def spy(*args):
+        made.append(args)
+        return point(*args)
+
+    monkeypatch.setattr(readouts, "plateau_point", spy)
+    told(CONFIG, "published", tmp_path)
+    assert len(made) == 1
+
+
 def test_a_damaged_record_of_readouts_is_made_again(evidence, tmp_path):
     told(CONFIG, "bp", tmp_path)
     (kept,) = (tmp_path / "scratch").glob("read-*.pt")
@@ -183,10 +220,13 @@ def test_a_damaged_record_of_readouts_is_made_again(evidence, tmp_path):
 def test_progress_counts_the_run_it_begins_with_its_own_steps_and_the_readouts(tmp_path):
     _, said = told(CONFIG, "published", tmp_path)
     assert [(done, total) for done, total, _ in said] == [
-        *((step, 11) for step in (2, 4, 6)),
-        *((6 + stage, 11) for stage in (1, 2, 3, 4, 5)),
+        *((step, 15) for step in (2, 4, 6)),
+        *((6 + stage, 15) for stage in range(1, 10)),
     ]
-    assert [note for *_, note in said[3:5]] == ["gradients at step 0", "gradients at step 2"]
+    notes = [note for *_, note in said[3:]]
+    assert notes[:2] == ["gradients at step 0", "gradients at step 2"]
+    own = [f"gradients at the plateau, {name}" for name in ("trained", *CONDITIONS)]
+    assert notes[4:] == ["gradients at the plateau", *own]
     elsewhere = tmp_path / "elsewhere"
     _, said = told(CONFIG, "grid_jr_max_8", elsewhere)
     assert [total for _, total, _ in said] == [10] * len(said)

@@ -154,6 +154,22 @@ def test_estimates_in_parts_are_those_of_the_whole(reference, config, at_once):
             torch.testing.assert_close(found.nudged.growth, expected.nudged.growth, **exact)
 
 
+@pytest.mark.parametrize("at_once", [1, 2, None])
+def test_how_exactly_equations_were_solved_is_said_of_each_batch(reference, at_once):
+    own = ImplicitConfig(relaxation=RelaxationConfig(steps=2), newton_steps=1)
+    found = estimate(reference.model, own, BATCHES, at_once=at_once)
+    alone = [make_estimator(own).estimate(reference.model, batch) for batch in BATCHES]
+    for ours, expected in zip(found, alone, strict=True):
+        assert ours.solution.tolerance == expected.solution.tolerance
+        for name in ("residual", "adjoint_residual", "solved"):
+            a, b = getattr(ours.solution, name), getattr(expected.solution, name)
+            assert a.shape == (2,)
+            torch.testing.assert_close(a, b, rtol=1e-2, atol=1e-12)
+    ends = torch.cat([each.solution.residual for each in found])
+    assert len(set(ends.tolist())) == 6, "each sample has its own"
+    assert all(each.solution is None for each in estimate(reference.model, FROZEN, BATCHES))
+
+
 def test_no_more_batches_are_held_at_a_time_than_asked_for(reference, monkeypatch):
     held = []
 
@@ -178,10 +194,13 @@ def test_what_backpropagation_holds_at_a_time_does_not_grow_with_its_steps(refer
     monkeypatch.setattr(BPTT, "_differentiate", spy)
     bounded = replace(CONFIG, triangulation=replace(CONFIG.triangulation, micro_batch=2))
     found = Reference(bounded, reference.model, BATCHES)
+    assert held == {60: [2] * 3}
     # Two windows through 60 steps are as much as one through 80, or all of a batch through 5.
-    assert held == {60: [2] * 3, 80: [1] * 4}
+    for _ in range(2):
+        assert len(found.long) == 2
+        assert held == {60: [2] * 3, 80: [1] * 4}
     found.rows(step=0, point="plateau")
-    assert held[5] == [2, 2]
+    assert held == {60: [2] * 3, 80: [1] * 4, 5: [2, 2]}
     for ours, whole in zip(found.flat, reference.flat, strict=True):
         torch.testing.assert_close(ours, whole, rtol=1e-10, atol=1e-14)
 
