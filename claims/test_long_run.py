@@ -70,6 +70,14 @@ BROKEN = 0.097
 """Half of the share of printed characters that are question marks at epoch 70: 9 of 22 and 14 of 25
 in two of the five continuations, none in the others."""
 
+LOOPING = 0.149
+"""Half of the share of printed words at epoch 70 that repeat the one before, words standing for
+tokens: 5 of 7, 4 of 12 and 4 of 9 in three of the five continuations, none in the others, and none
+in coherent text. The first word has none before it; what an ellipsis leaves out is not counted."""
+
+FLAT = 2 / 3
+"""Contrast (a - b) / (a + b) of a rise and the fifth of it that still counts as flat."""
+
 MOVED = 1e-6
 """A distance of weights beyond rounding, on any scale [ours]."""
 
@@ -100,11 +108,8 @@ def random_basis(margin: float) -> Control:
     )
 
 
-def never_injected(margin: float) -> Control:
-    """The control that had nothing to take over, which must stay behind by `margin`."""
-    return control(
-        "zero_injection", why="trained without vectors, it has none to retain", margin=margin
-    )
+NEVER_INJECTED = control("zero_injection", why="trained without vectors, it had none to take over")
+"""No margin: with and without are the same there, so that it retains any rise to the full."""
 
 
 def over_epochs(run: Run, metric: str, **coordinates: object) -> dict[float, Figure]:
@@ -186,16 +191,13 @@ def retention(run: Run, layer: object) -> dict[float, Figure]:
 
 
 def retained(run: Run, layer: object) -> dict[float, Figure]:
-    """Retention by epoch of a rise that is one, through vectors that make a difference.
+    """Retention by epoch, of a rise that is one.
 
-    The rise is divided by no less than RISE, so that a fall or noise is not retained. Vectors whose
-    presence never changed the ratio by a unit of the last published digit added nothing that could
-    be retained: by as much as they fall short of it, retention is less; without any it is 0.
+    The rise is divided by no less than RISE, so that a fall or noise is not retained.
     """
     start, without = base(run, layer), dark_matter(run, layer, "without")
-    felt = least([greatest(gaps(run, layer).values()) / LAST_DIGIT, Figure.exactly(1.0)])
     return {
-        epoch: felt * (without[epoch] - start) / greatest([ratio - start, Figure.exactly(RISE)])
+        epoch: (without[epoch] - start) / greatest([ratio - start, Figure.exactly(RISE)])
         for epoch, ratio in dark_matter(run, layer).items()
         if epoch in without
     }
@@ -269,19 +271,21 @@ def test_dark_matter_rises(run):
     "After epoch 20 each layer's dark matter moves little beside what it rose before.",
     source=Source(section="Dark Matter Trajectory", tables=("dark_matter",)),
     band=at_least(
-        2 / 3, because="said to be flat after epoch 20: a fifth of the rise, (1 - 1/5) / (1 + 1/5)"
+        FLAT, because="said to be flat after epoch 20: a fifth of the rise, (1 - 1/5) / (1 + 1/5)"
     ),
-    controls=[random_basis(1 / 3)],
+    controls=[still(1 / 3), random_basis(1 / 3)],
     note="contrast (a - b) / (a + b) of the rise up to epoch 20 and the change after it, least of "
-    "the layers; divided by half of the smallest published rise at least. The published ones are "
-    "0.56, 0.87 and 0.88",
+    "the layers; divided by half of the smallest published rise at least, 0.00465. A rise below "
+    "that is none: by the part of it that is missing, the number lies below 2/3. The published "
+    "contrasts are 0.56, 0.87 and 0.88",
 )
 def test_rise_then_plateau(run):
     def contrast(layer):
         measured = dark_matter(run, layer)
         early = at(measured, 20) - base(run, layer)
         late = abs(at(measured, EPOCHS) - at(measured, 20))
-        return (early - late) / greatest([early + late, Figure.exactly(RISE)])
+        of_the_rise = (early - late) / greatest([early + late, Figure.exactly(RISE)])
+        return least([of_the_rise, FLAT + (early / RISE - 1)])
 
     return least(contrast(layer) for layer in layers(run))
 
@@ -381,11 +385,12 @@ def test_with_and_without_converge(run):
     "From epoch 20 on dark matter has risen without the vectors as far as with them.",
     source=Source(section="Summary; Conductor Retention", tables=("dark_matter",)),
     band=at_least(0.95, because="ours: complete to within a twentieth"),
-    controls=[still(0.475), never_injected(0.475)],
+    controls=[still(0.475), NEVER_INJECTED],
     note="least retention of any layer after the first, where it is 100 % by construction: see "
-    "first-layer-retention-is-a-tautology. A rise below half of the smallest published one is "
-    "none, and vectors that never changed the ratio leave nothing to retain. Whether the rise is "
-    "the vectors' doing is another question: see rise-needs-the-conductor",
+    "first-layer-retention-is-a-tautology. A rise below half of the smallest published one, "
+    "0.00465, is none. A model trained without vectors is the same with and without them: where "
+    "its dark matter rises too, it retains 100 %, and the claim is vacuous. What the vectors added "
+    "is judged by retains-what-the-vectors-added",
 )
 def test_retention_complete(run):
     return least(
@@ -401,13 +406,47 @@ def test_retention_complete(run):
     "At epoch 10 the retention of each layer is 100 %.",
     source=Source(section="Conductor Retention", tables=("dark_matter",)),
     band=within(1.0, absolute=0.005, because="100 % as the document prints it, to a whole percent"),
-    controls=[still(0.4975), never_injected(0.4975)],
-    note="retention furthest from 100 % of any layer after the first, of a rise that is one: in "
-    "the table layer 9 lies below the base model at epoch 10",
+    controls=[still(0.4975), NEVER_INJECTED],
+    note="retention furthest from 100 % of any layer after the first, of a rise of 0.00465 or "
+    "more: in the table layer 9 lies below the base model at epoch 10. As vacuous as "
+    "retention-complete where dark matter rises without vectors too",
 )
 def test_full_internalisation_by_10(run):
     at_ten = [at(retained(run, layer), 10) for layer in layers(run)[1:]]
     return max(at_ten, key=lambda share: abs(share.middle - 1))
+
+
+@claim(
+    "long_run/retains-what-the-vectors-added",
+    "From epoch 20 on, what the vectors added to the rise of dark matter is there without them.",
+    source=Source(section="Conductor Retention"),
+    arms=("published", "zero_injection"),
+    band=at_least(0.95, because="ours: complete to within a twentieth, as in retention-complete"),
+    controls=[
+        control(
+            "no_updates",
+            "zero_injection",
+            why="all learning rates are zero: vectors that nothing could take over",
+            margin=0.475,
+        ),
+        null("published", margin=0.475),
+    ],
+    note="least of any layer after the first and any epoch from 20 on; retention with the model "
+    "trained without vectors in the place of the base model, (without - zero) / (with - zero), "
+    "where what the vectors added counts as 0.00465 at least, half of the smallest published rise. "
+    "The document has no such run",
+)
+def test_retains_what_the_vectors_added(conductor, never_injected):
+    def shares(layer):
+        zero = dark_matter(never_injected, layer, "without")
+        without = dark_matter(conductor, layer, "without")
+        return [
+            (without[epoch] - zero[epoch]) / greatest([ratio - zero[epoch], Figure.exactly(RISE)])
+            for epoch, ratio in dark_matter(conductor, layer).items()
+            if epoch >= SWEET_SPOT[0]
+        ]
+
+    return least(share for layer in layers(conductor)[1:] for share in shares(layer))
 
 
 @claim(
@@ -737,10 +776,15 @@ def test_broken_utf8(run):
     "long_run/single-token-loops",
     "At the end a good part of what is written repeats one word without end.",
     source=Source(section="Generation Quality Over Time", tables=("failures",), transcribed=True),
-    band=at_least(0.3, because="half of the published share, three prompts of five, from none"),
-    controls=[unmasked(0.15), still(0.15)],
-    note="share of the tokens that repeat the one a word before, of one to four tokens, in the "
-    "mean of continuations: a text that is all loop has 1, ordinary text a few hundredths",
+    band=at_least(
+        LOOPING,
+        because="half of the share of printed words that repeat the one before, 0.298, from none",
+    ),
+    controls=[unmasked(LOOPING / 2), still(LOOPING / 2)],
+    note="share of the tokens that repeat the one a word before, a word being one to four tokens "
+    "that spell characters with a letter among them, in the mean of continuations: a text that is "
+    "all loop has 1, ordinary text a few hundredths, a row of question marks none (that failure is "
+    "broken-utf8)",
 )
 def test_single_token_loops(run):
     return run.cells("looping", step="last").mean()

@@ -57,7 +57,7 @@ def ratios(rise=((0, 0), (70, 0)), *, kept=1.0, felt=1e-3, noise=2e-4, chance=0.
         rise: Rise above the base with the vectors.
         kept: Part of it that is there without them.
         felt: Further difference that the vectors make in the second and third layer at epoch 5;
-            later a twentieth of it.
+            later a twentieth of it. Without vectors it is 0, and all that rises is kept.
         noise: Standard deviation by cell and seed.
         chance: Rise outside a random subspace.
     """
@@ -152,6 +152,9 @@ RISEN = ratios(UP)
 HALF_KEPT = ratios(UP, kept=0.5)
 FALLEN = ratios(((0, 0), (70, -0.03)))
 NEVER = ratios(UP, felt=0.0)
+HALFWAY = ratios(((0, 0), (20, 0.015), (70, 0.02)), felt=0.0)
+STAYED = ratios(felt=0.0, noise=1e-3)
+SLIGHT = ratios(((0, 0), (20, 0.0036), (70, 0.0036)))
 STILL = ratios(felt=3e-4, noise=0.0)
 FLAT = ratios(noise=1e-3)
 
@@ -166,21 +169,39 @@ KEPT = grades((0, 0.6), (70, 0.63))
         ("retention-complete", {"published": RISEN}, "SUPPORTED"),
         ("retention-complete", {"published": HALF_KEPT}, "REFUTED"),
         ("retention-complete", {"published": FALLEN}, "REFUTED"),
-        ("retention-complete", {"published": RISEN, "zero_injection": RISEN}, "VACUOUS"),
+        ("retention-complete", {"published": FLAT}, "REFUTED"),
+        ("retention-complete", {"published": RISEN, "zero_injection": NEVER}, "VACUOUS"),
         ("full-internalisation-by-10", {"published": RISEN}, "SUPPORTED"),
         ("full-internalisation-by-10", {"published": HALF_KEPT}, "REFUTED"),
+        ("full-internalisation-by-10", {"published": FLAT}, "REFUTED"),
+        ("full-internalisation-by-10", {"published": RISEN, "zero_injection": NEVER}, "VACUOUS"),
     ],
 )
-def test_retention_is_decided_against_a_model_that_never_had_vectors(name, arms, expected):
-    controls = {"zero_injection": NEVER, "no_updates": STILL}
+def test_retention_says_something_only_where_nothing_rises_without_vectors(name, arms, expected):
+    controls = {"zero_injection": STAYED, "no_updates": STILL}
     assert verdict(name, **(controls | arms)) == expected
 
 
 @pytest.mark.parametrize("name", ["retention-complete", "full-internalisation-by-10"])
-def test_a_model_that_never_had_vectors_retains_nothing(name):
-    arms = {"published": NEVER, "zero_injection": NEVER, "no_updates": STILL}
-    assert verdict(name, **arms) != "SUPPORTED"
-    assert CLAIMS[name].predicate(evidence(NEVER, "never", 0)).middle == 0
+def test_a_model_that_never_had_vectors_retains_all_of_its_rise(name):
+    found = CLAIMS[name].predicate(evidence(NEVER, "never", 0)).middle
+    assert found == pytest.approx(1, abs=1e-15)
+
+
+@pytest.mark.parametrize(
+    ("arms", "expected"),
+    [
+        ({"published": RISEN, "zero_injection": STAYED}, "SUPPORTED"),
+        ({"published": RISEN, "zero_injection": HALFWAY}, "SUPPORTED"),
+        ({"published": RISEN, "zero_injection": NEVER}, "REFUTED"),  # the vectors added nothing
+        ({"published": HALF_KEPT, "zero_injection": STAYED}, "REFUTED"),
+        ({"published": FALLEN, "zero_injection": STAYED}, "REFUTED"),
+        ({"published": FLAT, "zero_injection": STAYED}, "REFUTED"),
+        ({"published": RISEN, "zero_injection": STAYED, "no_updates": RISEN}, "VACUOUS"),
+    ],
+)
+def test_what_the_vectors_added_is_counted_from_the_model_without_them(arms, expected):
+    assert verdict("retains-what-the-vectors-added", **({"no_updates": STILL} | arms)) == expected
 
 
 @pytest.mark.parametrize(
@@ -200,6 +221,8 @@ def test_a_model_that_never_had_vectors_retains_nothing(name):
         ("rise-then-plateau", ratios(((0, 0), (20, 0.04), (70, 0.041)), chance=0.002), "SUPPORTED"),
         ("rise-then-plateau", ratios(((0, 0), (70, 0.04))), "REFUTED"),
         ("rise-then-plateau", ratios(((0, 0), (20, -0.04), (70, -0.041))), "REFUTED"),
+        ("rise-then-plateau", SLIGHT, "REFUTED"),
+        ("rise-then-plateau", FLAT, "REFUTED"),
     ],
 )
 def test_a_random_subspace_in_doubt_does_not_hide_a_clear_rise(name, published, expected):
@@ -258,6 +281,7 @@ def test_both_ends_of_a_continuation_are_read_without_vectors(end, unmasked, ran
         ("broken-utf8", "broken", ("unmasked", "ascii_corpus"), 0.03, "REFUTED"),
         ("single-token-loops", "looping", ("unmasked", "no_updates"), 0.5, "SUPPORTED"),
         ("single-token-loops", "looping", ("unmasked", "no_updates"), 0.97, "SUPPORTED"),
+        ("single-token-loops", "looping", ("unmasked", "no_updates"), 0.25, "SUPPORTED"),
         ("single-token-loops", "looping", ("unmasked", "no_updates"), 0.05, "REFUTED"),
     ],
 )
@@ -268,6 +292,11 @@ def test_continuations_that_all_fail_still_differ_by_seed(name, metric, controls
     if expected == "SUPPORTED":
         arms[controls[0]] = prompts(metric, mean)
         assert verdict(name, published=prompts(metric, mean), **arms) == "VACUOUS"
+
+
+def test_a_plateau_that_needs_no_training_shows_nothing():
+    plateau = ratios(((0, 0), (20, 0.04), (70, 0.041)), chance=0.002)
+    assert verdict("rise-then-plateau", published=plateau, no_updates=plateau) == "VACUOUS"
 
 
 @pytest.mark.parametrize(

@@ -134,6 +134,9 @@ HILL = moves(
 CLIFF = moves(*np.where((CYCLES >= 3) & (CYCLES <= 8), 0.3, -0.3))
 RISE = moves(*np.linspace(-0.115, -0.04, 12))
 AWAY = moves(*np.linspace(-0.13, -0.25, 12))
+STAYS = moves(*np.full(12, -0.12))
+FROZEN = moves(*np.full(12, -0.12), noise=0.0)
+TENTH = moves(*np.interp(CYCLES, [0, 6, 12], [-0.12, -0.02, -0.1]))
 WAVE = moves(*(-0.02 - 0.1 * np.cos(CYCLES * np.pi / 3)))
 
 
@@ -172,6 +175,12 @@ def verdict(name, *arms):
         ("full-peaks-then-returns", (HILL, smooth(0.08)), "SUPPORTED"),
         ("full-peaks-then-returns", (RISE, RISE), "REFUTED"),
         ("full-peaks-then-returns", (HILL, HILL), "VACUOUS"),
+        ("full-peaks-then-returns", (STAYS, RISE), "REFUTED"),
+        ("full-peaks-then-returns", (AWAY, RISE), "REFUTED"),
+        ("peak-displacement", (TENTH, FROZEN), "SUPPORTED"),
+        ("peak-displacement", (HILL, FROZEN), "REFUTED"),
+        ("peak-displacement", (STAYS, FROZEN), "REFUTED"),
+        ("peak-displacement", (TENTH, TENTH), "VACUOUS"),
         ("frozen-drifts-monotonically", (smooth(0.08), HILL), "SUPPORTED"),
         ("frozen-drifts-monotonically", (smooth(-0.08), HILL), "SUPPORTED"),
         ("frozen-drifts-monotonically", (HILL, HILL), "REFUTED"),
@@ -186,6 +195,15 @@ def verdict(name, *arms):
 )
 def test_seeds_that_differ_a_little_decide_a_clear_case(name, arms, expected):
     assert verdict(name, *arms) == expected
+
+
+@pytest.mark.parametrize("draw", range(12))
+def test_noise_around_the_base_is_no_return(draw):
+    def noise(seed):
+        path = np.random.default_rng([draw, seed]).normal(-0.12, 0.003, 12)
+        return pd.DataFrame({"metric": "alignment", "step": range(13), "value": [-0.12, *path]})
+
+    assert verdict("full-peaks-then-returns", noise, RISE) == "REFUTED"
 
 
 def test_one_number_for_all_seeds_decides_nothing():

@@ -14,7 +14,7 @@ from transformers import GPT2LMHeadModel
 from decouple.data import Tokenizer
 from decouple.experiments.base_model import PROMPTS
 from decouple.metrics.language import token_cross_entropy
-from decouple.metrics.text import coherence, lexicon, longest_run, loop_share
+from decouple.metrics.text import coherence, lexicon, longest_run, word_loop_share
 from decouple.models.gpt2 import final_logits, final_states
 from decouple.models.sampling import generate
 from decouple.training.ensemble import Parameters
@@ -37,7 +37,8 @@ class Continuation(NamedTuple):
 
     grades: dict[str, float]
     """`coherence` and its factors by their own names; `broken`, the share of its bytes that make
-    no character; `looping`, how much of it is a loop; `longest_run` of one token."""
+    no character; `looping`, how much of it says one word over and over; `longest_run` of one
+    token."""
 
 
 class Continuations:
@@ -131,7 +132,8 @@ class Continuations:
 
     def _graded(self, prompt: str, ids: np.ndarray, loss: float) -> Continuation:
         tokens = ids.tolist()
-        data = self.tokenizer.decode_bytes(tokens)
+        spelt = [self.tokenizer.decode_bytes([token]) for token in tokens]
+        data = b"".join(spelt)
         grade = coherence(tokens, data, loss=loss, reference=self.reference, lexicon=self.lexicon)
         return Continuation(
             prompt=one_line(prompt),
@@ -141,7 +143,7 @@ class Continuations:
                 "coherence": grade.product,
                 **grade._asdict(),
                 "broken": 1 - grade.valid_utf8,
-                "looping": loop_share(tokens),
+                "looping": word_loop_share(spelt),
                 "longest_run": float(longest_run(tokens)),
             },
         )

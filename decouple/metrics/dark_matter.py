@@ -33,18 +33,24 @@ def principal_basis(states: Tensor, k: int) -> Tensor:
     their order among equal eigenvalues, mean nothing.
 
     Args:
-        states: (N, C), N tokens.
+        states: (..., N, C), N tokens; leading dimensions, such as seeds, are kept.
         k: Number of directions, from 1 to C.
 
     Returns:
-        (C, k), float64.
+        (..., C, k), float64; all NaN for states that are not all finite, whatever the others are.
 
     Raises:
         ValueError: If k is out of range.
     """
     _check_k(k, states.shape[-1])
     centred = _centred(states)
-    vectors: Tensor = torch.linalg.eigh(centred.mT @ centred).eigenvectors  # eigenvalues ascending
+    covariance = centred.mT @ centred
+    # One matrix that is not finite would end the decomposition of all. In place, so that those of
+    # the others keep their layout, and with it their last bits.
+    lost = ~covariance.isfinite().flatten(-2).all(-1)[..., None, None]
+    covariance.masked_fill_(lost, 0.0)
+    vectors: Tensor = torch.linalg.eigh(covariance).eigenvectors  # eigenvalues ascending
+    vectors.masked_fill_(lost, math.nan)
     return vectors[..., -k:].flip(-1)
 
 
@@ -108,10 +114,11 @@ def dark_matter_ratio(states: Tensor, basis: Tensor) -> Tensor:
         basis: (C, k) orthonormal columns; or (..., C, k), one basis for each.
 
     Returns:
-        (...), float64, between 0 and 1.
+        (...), float64, between 0 and 1; NaN for states that are not all finite, or the same for all
+        tokens, whatever the others are.
 
     Raises:
-        ValueError: If the widths differ, or the tokens of some states are all alike.
+        ValueError: If the widths differ.
     """
     if basis.shape[-2] != states.shape[-1]:
         raise ValueError(
@@ -120,8 +127,6 @@ def dark_matter_ratio(states: Tensor, basis: Tensor) -> Tensor:
         )
     centred = _centred(states)
     energy = centred.square().sum((-2, -1))
-    if not bool((energy > 0).all()):
-        raise ValueError("states must differ between tokens, got states that are all alike")
     seen = (centred @ basis.double()).square().sum((-2, -1))
     return 1 - seen / energy
 

@@ -21,6 +21,9 @@ STEEPNESS = 2.0
 MAX_PERIOD = 4
 """Tokens in the longest phrase whose repetition counts as a loop: a word in a few pieces [ours]."""
 
+_BROKEN = "\ufffd"
+"""What a byte that makes no character is decoded to."""
+
 _WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
 
 
@@ -91,19 +94,38 @@ def longest_run(ids: Sequence[int]) -> int:
     return longest
 
 
-def loop_share(ids: Sequence[int]) -> float:
-    """How much of a continuation goes round in a loop: max over p of mean_t [id_t = id_(t−p)].
+def word_loop_share(tokens: Sequence[bytes]) -> float:
+    """How much of a continuation says one word over and over.
 
-    The period p runs from 1 to 4 tokens, because a word may have several. Text that repeats one
-    word without end has a share near 1 however it began, ordinary text a few hundredths; a phrase
-    of more than four tokens is no loop. 0 of fewer than two tokens.
+    max over p of mean_t [token_t = token_(t−p), and the p tokens up to t spell a word]: characters,
+    with a letter among them, so that rows of question marks or of bytes that make no character,
+    another way of failing, do not count. The period p runs from 1 to 4 tokens, because a word may
+    have several. Text that repeats one word without end has a share near 1 however it began,
+    ordinary text a few hundredths; a phrase of more than four tokens is no loop. 0 of fewer than
+    two tokens.
+
+    Args:
+        tokens: Bytes of each token in order.
     """
-    tokens = np.asarray(ids)
     shares = [
-        float(np.mean(tokens[period:] == tokens[:-period]))
+        sum(
+            tokens[t] == tokens[t - period] and _is_word(tokens[t - period + 1 : t + 1])
+            for t in range(period, len(tokens))
+        )
+        / (len(tokens) - period)
         for period in range(1, min(MAX_PERIOD, len(tokens) - 1) + 1)
     ]
     return max(shares, default=0.0)
+
+
+def _is_word(tokens: Sequence[bytes]) -> bool:
+    """Whether tokens that go round spell characters with a letter among them.
+
+    Which of them comes first is open, since a loop has no beginning: one that spells is enough.
+    """
+    turns = (b"".join([*tokens[first:], *tokens[:first]]) for first in range(len(tokens)))
+    texts = (data.decode("utf-8", errors="replace") for data in turns)
+    return any(_BROKEN not in text and any(map(str.isalpha, text)) for text in texts)
 
 
 def valid_utf8_share(data: bytes) -> float:

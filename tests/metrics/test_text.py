@@ -15,8 +15,8 @@ from decouple.metrics.text import (
     lexicon,
     lexicon_share,
     longest_run,
-    loop_share,
     valid_utf8_share,
+    word_loop_share,
 )
 
 IDS = st.lists(st.integers(0, 3), max_size=40)
@@ -98,32 +98,51 @@ def test_an_empty_sequence_has_no_run():
     assert longest_run([1, 2, 1, 2]) == 1
 
 
-@given(start=st.lists(st.integers(10, 99), max_size=10, unique=True), period=st.integers(1, 4))
-def test_a_loop_counts_by_the_part_that_it_takes_up(start, period):
-    ids = [*start, *list(range(period)) * 12]
-    assert loop_share(ids) == pytest.approx(11 * period / (len(ids) - period))
+def spelt(*words):
+    """The bytes of each token."""
+    return [word if isinstance(word, bytes) else word.encode() for word in words]
 
 
-@given(ids=st.permutations(list(range(20))))
-def test_without_repetition_nothing_loops(ids):
-    assert loop_share(ids) == 0
-    assert loop_share([*ids, ids[-1]]) == pytest.approx(1 / 20)
+WORDS = [f" word{chr(97 + i)}" for i in range(20)]
 
 
-@given(ids=IDS)
-def test_the_share_of_a_loop_is_one_of_the_tokens_that_repeat(ids):
-    shares = [
-        sum(a == b for a, b in zip(ids, ids[period:], strict=False)) / (len(ids) - period)
-        for period in range(1, 5)
-        if period < len(ids)
-    ]
-    assert loop_share(ids) == max(shares, default=0)
+@given(
+    start=st.lists(st.sampled_from(WORDS), max_size=10, unique=True),
+    word=st.sampled_from([[" kan"], [" Gar", "ak"], [" G", "ar", "ak"], [" g", "é", "n", "é"]]),
+)
+def test_a_word_that_loops_counts_by_the_part_that_it_takes_up(start, word):
+    tokens = spelt(*start, *word * 12)
+    period = len(word)
+    assert word_loop_share(tokens) >= 11 * period / (len(tokens) - period) - 1e-12
+    if period < 4:
+        assert word_loop_share(tokens) == pytest.approx(11 * period / (len(tokens) - period))
 
 
-def test_a_phrase_longer_than_a_word_is_no_loop():
-    assert loop_share([1, 2, 3, 4] * 8) == 1
-    assert loop_share([1, 2, 3, 4, 5] * 8) == 0
-    assert loop_share([]) == loop_share([1]) == 0
+@given(words=st.permutations(WORDS))
+def test_without_repetition_no_word_loops(words):
+    assert word_loop_share(spelt(*words)) == 0
+    assert word_loop_share(spelt(*words, words[-1])) == pytest.approx(1 / 20)
+
+
+def test_a_letter_of_two_tokens_is_one_wherever_the_loop_begins():
+    letter = [b" ", b"\xc3", b"\xa9"]
+    for first in range(3):
+        assert word_loop_share([*letter[first:], *letter * 9]) > 0.9
+
+
+@pytest.mark.parametrize(
+    "unit",
+    [["?"], [" ", "?"], [b"\x80"], [" ", b"\xe2"], [b"\xe2", b"\x80", b"\x9c"], ["1"], ["\n"]],
+)
+def test_a_row_of_marks_or_broken_bytes_is_another_failure(unit):
+    assert word_loop_share(spelt(*unit * 12)) == 0
+    assert word_loop_share(spelt(" too", " faint", ".", *unit * 12)) == 0
+
+
+def test_a_phrase_longer_than_four_tokens_is_no_loop():
+    assert word_loop_share(spelt(*WORDS[:4] * 8)) == 1
+    assert word_loop_share(spelt(*WORDS[:5] * 8)) == 0
+    assert word_loop_share([]) == word_loop_share(spelt(" one")) == 0
 
 
 @given(text=st.text())

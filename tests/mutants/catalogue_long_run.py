@@ -164,6 +164,29 @@ LONG_RUN: tuple[Mutant, ...] = (
         caught_by=(RUN + "phase_a_leaves_the_model_and_moves_the_vectors",),
     ),
     Mutant(
+        name="long-one-seed-ends-all",
+        why="states that overflow go into a decomposition that fails for the whole group",
+        file="decouple/metrics/dark_matter.py",
+        before="    covariance.masked_fill_(lost, 0.0)\n",
+        after="",
+        caught_by=(
+            "tests/metrics/test_dark_matter.py::"
+            "test_states_that_are_not_finite_cost_the_others_not_a_bit",
+            RUN + "a_seed_that_one_window_overflows_leaves_the_others_as_they_are",
+        ),
+    ),
+    Mutant(
+        name="long-marks-counted-as-words",
+        why="a row of question marks counts as a word that loops",
+        file="decouple/metrics/text.py",
+        before="            tokens[t] == tokens[t - period] and "
+        "_is_word(tokens[t - period + 1 : t + 1])\n",
+        after="            tokens[t] == tokens[t - period]\n",
+        caught_by=(
+            "tests/metrics/test_text.py::test_a_row_of_marks_or_broken_bytes_is_another_failure",
+        ),
+    ),
+    Mutant(
         name="long-frozen-embeddings-decay",
         why="frozen parameters stay with the optimiser, whose weight decay moves them",
         file=RUNNER,

@@ -377,6 +377,35 @@ def test_divergence_is_a_status_and_keeps_the_rows_before_it(config, tmp_path):
     assert np.isfinite(table.value).all()
 
 
+def test_a_seed_that_one_window_overflows_leaves_the_others_as_they_are(
+    tables, config, tmp_path, monkeypatch
+):
+    whole = tables("published")
+    rows_of, seen_of = evaluation.Evaluation.rows, evaluation.Evaluation._held_out
+    moments = []
+
+    def rows(self, moment, parameters):
+        moments.append(moment)
+        return rows_of(self, moment, parameters)
+
+    def overflowing(self, parameters, scale):
+        seen = seen_of(self, parameters, scale)
+        if moments[-1].phase == 1 and moments[-1].epoch == 4:
+            for each in (seen.loss, seen.final, *seen.states):
+                each[0, 3, 5] = torch.nan  # first seed, fourth window, sixth position
+        return seen
+
+    monkeypatch.setattr(evaluation.Evaluation, "rows", rows)
+    monkeypatch.setattr(evaluation.Evaluation, "_held_out", overflowing)
+    table, status = run(config, SEEDS, arm="published", scratch=tmp_path, shared=tmp_path)
+    assert status == {1000: "diverged: held_out_loss (trained, step 4) is nan", 1001: "finished"}
+    lost = table[table.seed == 1000]
+    assert np.isfinite(lost.value[lost.metric != "retention"]).all()
+    assert "dark_matter" not in set(lost.metric[lost.step == 4])
+    own, other = (each[each.seed == 1001].reset_index(drop=True) for each in (table, whole))
+    pd.testing.assert_frame_equal(own, other, check_exact=True)
+
+
 def test_a_text_without_split_characters_has_no_probability_of_them(config, tmp_path):
     text = tmp_path / "plain.txt"
     text.write_text("the cat sat on the mat and the dog sat on the log. " * 80)
