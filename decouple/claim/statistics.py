@@ -85,7 +85,8 @@ def summarise(values: Sequence[float], levels: Levels = LEVELS) -> Summary:
     n = len(x)
     mean, sd = float(x.mean()), float(x.std(ddof=1))
     if np.ptp(x) <= ROUNDING * np.abs(x).max():
-        sd = 0.0  # three times 0.1 has a sample deviation of 1.7e-17
+        # Three times 0.1 has a sample deviation of 1.7e-17, and a mean beside it.
+        mean, sd = float(x[0]), 0.0
     error = sd / math.sqrt(n)
     support = float(special.stdtrit(n - 1, 1 - levels.support_tail)) * error
     refute = float(special.stdtrit(n - 1, 1 - levels.refute_tail)) * error

@@ -81,10 +81,11 @@ class ControlOutcome:
         """REFUTED if refuted or separated, else the standing of the control's arm.
 
         One number for all seeds supports no claim. But a control that has it inside the band, by
-        construction perhaps, does hold there, and that the seeds agree is no reason for doubt.
+        construction perhaps, does hold there, and that the seeds agree is no reason for doubt. On
+        the very edge, as where nothing changes and "does not fall" is claimed, a margin can tell.
         """
         summary, margin = self.standing.summary, self.standing.margin
-        if summary is not None and summary.sd == 0 and margin is not None and margin >= 0:
+        if summary is not None and summary.sd == 0 and margin is not None and margin > 0:
             return Verdict.SUPPORTED
         separated = self.separation is not None and self.separation.verdict is Verdict.SUPPORTED
         if separated and self.standing.verdict is Verdict.INCONCLUSIVE:

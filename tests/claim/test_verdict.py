@@ -358,6 +358,7 @@ def test_each_side_of_a_null_reads_its_own_block_of_seeds(claim_of):
     [
         (0.95, None, Verdict.VACUOUS),  # by construction, it may be, but it holds there
         (0.95, 0.001, Verdict.VACUOUS),  # and no distance makes up for that
+        (0.9, 0.04, Verdict.SUPPORTED),  # on the very edge one does
         (0.5, None, Verdict.INCONCLUSIVE),  # agreement of seeds is no refutation
         (0.5, 0.2, Verdict.SUPPORTED),
     ],
