@@ -5,7 +5,7 @@ JOBS ?= 2
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help claims test gpu lint format types check benchmarks mutants comparisons browser prose docs clean
+.PHONY: help claims test data gpu lint format types check benchmarks mutants comparisons browser prose docs clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -23,9 +23,16 @@ claims: $(VENV)/.installed ## judge the published and smoke tiers, write the rep
 test: $(VENV)/.installed ## run the project's own tests
 	$(BIN)/python -m pytest -n $(JOBS) --benchmark-disable tests/
 
+data: $(VENV)/.installed ## download the weights and the vocabulary that the gpu tier reads
+	$(BIN)/decouple data fetch gpt2 gpt2-vocabulary
+
+# What fails does not keep the rest from running; the worst status is the target's.
 gpu: $(VENV)/.installed ## judge the gpu tier and train its other arms (needs a CUDA GPU)
-	$(BIN)/python -m pytest -m gpu claims/
-	for stem in routing_collapse sequential_cycles long_run; do $(BIN)/decouple run $$stem --preset published || exit 1; done
+	@trap 'exit 130' INT TERM; worst=0; \
+	run() { echo "$$*"; "$$@"; status=$$?; if [ $$status -gt $$worst ]; then worst=$$status; fi; }; \
+	run $(BIN)/python -m pytest -m gpu claims/; \
+	for stem in routing_collapse sequential_cycles long_run ep_plateau; do run $(BIN)/decouple run $$stem --preset published; done; \
+	exit $$worst
 
 lint: $(VENV)/.installed ## ruff
 	$(BIN)/ruff check .

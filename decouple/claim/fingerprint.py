@@ -2,7 +2,8 @@
 
 The import statements of a module are read with `ast` and followed through the project's own
 packages, so that a change to a report does not retrain a model and a change to the model does.
-Comments and blank lines do not count; everything else does, docstrings included.
+Comments and blank lines do not count; everything else does, docstrings included, and what looks
+like either inside a string.
 """
 
 from __future__ import annotations
@@ -26,8 +27,18 @@ def digest(value: Any, length: int = 16) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:length]
 
 
+# An f-string is one token up to Python 3.11 and several from 3.12 on; a t-string is new in 3.14.
+_OPENING = ("FSTRING_START", "TSTRING_START")
+_CLOSING = ("FSTRING_END", "TSTRING_END")
+
+
 @cache
 def code_fingerprint(module: str) -> str:
+    """The fingerprint of a module as this process first found it; see `read_fingerprint`."""
+    return read_fingerprint(module)
+
+
+def read_fingerprint(module: str) -> str:
     """Fingerprint of the source of `module` and of all it imports from the same top package.
 
     Raises:
@@ -71,14 +82,27 @@ def dependencies(module: str) -> dict[str, Path]:
 
 
 def code_text(path: Path) -> str:
-    """The source without comments, blank lines and trailing space, the same on every Python."""
+    """The source without comments, blank lines and trailing space, the same on every Python.
+
+    Inside strings all of it stays.
+    """
     source = path.read_text(encoding="utf-8")
     lines = source.split("\n")  # the lines of the tokenizer; splitlines() knows more separators
+    within: set[int] = set()  # the lines that end inside a string
+    opened: list[int] = []  # where f-strings begin that have not ended
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
-        if token.type == tokenize.COMMENT:
-            row, column = token.start
-            lines[row - 1] = lines[row - 1][:column]
-    return "\n".join(stripped for line in lines if (stripped := line.rstrip()))
+        first, last = token.start[0] - 1, token.end[0] - 1
+        name = tokenize.tok_name[token.type]
+        if name == "COMMENT":
+            lines[first] = lines[first][: token.start[1]]
+        elif name == "STRING":
+            within.update(range(first, last))
+        elif name in _OPENING:
+            opened.append(first)
+        elif name in _CLOSING:
+            within.update(range(opened.pop(), last))
+    kept = (line if row in within else line.rstrip() for row, line in enumerate(lines))
+    return "\n".join(line for row, line in enumerate(kept) if line or row in within)
 
 
 def library_versions(names: tuple[str, ...]) -> dict[str, str]:

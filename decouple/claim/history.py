@@ -1,23 +1,29 @@
 """The ledger's history: every record that was ever accepted, one CSV file for each document.
 
-A row is added when a record is accepted that reads differently from the one before; rows are never
-changed or removed, so that what was refuted, redefined or withdrawn stays to be seen.
+A row is added when a record is accepted that reads differently from the one before, or is
+withdrawn. Rows are never changed or removed, so that what was refuted, redefined or withdrawn stays
+to be seen.
 """
 
 from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, fields, replace
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 from decouple.claim.record import Record
 from decouple.claim.writing import write_atomically
 
 FOLDER = "history"
 """Folder of the histories, in that of the ledger."""
+
+
+WITHDRAWN = "WITHDRAWN"
+"""In the place of a verdict, of what was taken off the ledger."""
 
 
 class HistoryError(ValueError):
@@ -40,8 +46,11 @@ class Accepted:
     estimate: str
     low: str
     high: str
+    arms: str
     band: str
     "in words"
+    controls: str
+    "each with the distance that separates it, where one is stated"
     seeds: str
     "those that judged, separated by spaces"
     code: str
@@ -64,7 +73,8 @@ class Accepted:
     @property
     def reading(self) -> tuple[str, ...]:
         """What must differ for a record to be news: other code with the same numbers is none."""
-        return (self.verdict, self.estimate, self.low, self.high, self.band, self.seeds)
+        numbers = (self.estimate, self.low, self.high)
+        return (self.verdict, *numbers, self.arms, self.band, self.controls, self.seeds)
 
     def __str__(self) -> str:
         text = f"{self.accepted} {self.verdict}"
@@ -74,7 +84,8 @@ class Accepted:
             text += f" [{float(self.low):.4g}, {float(self.high):.4g}]"
         if self.seeds:
             text += f" over {len(self.seeds.split())} seeds"
-        text += f", band {self.band}"
+        if self.band:
+            text += f", band {self.band}"
         return f"{text} ({self.why})" if self.why else text
 
 
@@ -94,11 +105,20 @@ def accepted_record(record: Record, *, on: date, why: str = "") -> Accepted:
         estimate=_number(record.estimate),
         low=_number(low),
         high=_number(high),
+        arms=" | ".join(record.arms),
         band=str(record.band["words"]),
+        controls="; ".join(map(_control, record.controls)),
         seeds=" ".join(map(str, record.provenance.seeds)),
         code=record.provenance.code,
         why=" ".join(why.split()),
     )
+
+
+def withdrawn_record(record: Record, *, on: date, why: str) -> Accepted:
+    """The row that says that there is no such record any more."""
+    row = accepted_record(record, on=on, why=why)
+    nothing = {"estimate": "", "low": "", "high": "", "band": "", "seeds": "", "code": ""}
+    return replace(row, verdict=WITHDRAWN, **nothing)
 
 
 def read_history(ledger: Path) -> dict[tuple[str, ...], list[Accepted]]:
@@ -158,6 +178,11 @@ def _write(path: Path, rows: Iterable[Accepted]) -> None:
     writer.writeheader()
     writer.writerows(asdict(row) for row in rows)
     write_atomically(path, text.getvalue())
+
+
+def _control(control: Mapping[str, Any]) -> str:
+    apart = control.get("separates_by")
+    return str(control["arms"]) + ("" if apart is None else f" (by {apart:.8g})")
 
 
 def _number(value: float | None) -> str:

@@ -7,14 +7,14 @@ with it; `propose` shows what would change, and only `write` changes it.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
 from decouple.claim.compare import Comparison, compare
-from decouple.claim.history import accepted_record, extend_history
-from decouple.claim.record import DOUBTS, Record, rounded
+from decouple.claim.history import accepted_record, extend_history, withdrawn_record
+from decouple.claim.record import Record, doubts, rounded
 from decouple.claim.verdict import Verdict
 from decouple.claim.writing import write_atomically
 
@@ -65,6 +65,7 @@ def write_ledger(
     ledger: Iterable[Record],
     accepted: Iterable[Comparison],
     *,
+    withdrawn: Collection[str] = (),
     on: date | None = None,
     why: str = "",
 ) -> None:
@@ -74,6 +75,7 @@ def write_ledger(
         folder: Of the ledger.
         ledger: Its records as they stand.
         accepted: What changes.
+        withdrawn: Ids of claims whose records are taken off.
         on: The date that goes into the history (default: today, UTC).
         why: What to say of the changes there.
 
@@ -83,14 +85,18 @@ def write_ledger(
     records = {record.key: record for record in ledger}
     new = [change.after for change in accepted if change.after is not None]
     records |= {record.key: record for record in new}
+    off = [record for record in records.values() if record.claim in withdrawn]
     folder.mkdir(parents=True, exist_ok=True)
     day = on or datetime.now(UTC).date()
     # First, as it takes a record twice and holds it once: a crash in between loses nothing.
-    extend_history(folder, [accepted_record(record, on=day, why=why) for record in new])
-    documents: dict[str, list[dict[str, Any]]] = {}
+    rows = [accepted_record(record, on=day, why=why) for record in new]
+    rows += [withdrawn_record(record, on=day, why=why) for record in off]
+    extend_history(folder, rows)
+    stems = {key[0].partition("/")[0] for key in records}
+    documents: dict[str, list[dict[str, Any]]] = {stem: [] for stem in sorted(stems)}
     for key in sorted(records):
-        stem = key[0].partition("/")[0]
-        documents.setdefault(stem, []).append(_of_record(records[key]))
+        if key[0] not in withdrawn:
+            documents[key[0].partition("/")[0]].append(_of_record(records[key]))
     for stem, items in documents.items():
         text = json.dumps({"format": FORMAT, "records": items}, indent=1, ensure_ascii=False)
         write_atomically(folder / f"{stem}.json", text + "\n")
@@ -99,9 +105,7 @@ def write_ledger(
 def _fit_for_record(record: Record) -> bool:
     seeds = record.provenance.seeds
     return (
-        Verdict(record.verdict).judged
-        and seeds == tuple(range(len(seeds)))
-        and not any(label.startswith(DOUBTS) for label in record.provenance.labels)
+        Verdict(record.verdict).judged and seeds == tuple(range(len(seeds))) and not doubts(record)
     )
 
 

@@ -100,7 +100,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     add(
         "--decouple-fail-on",
         metavar="OUTCOMES",
-        help=f"what fails, comma-separated, of: {', '.join(Outcome)} "
+        help=f"what fails, comma-separated, of: {', '.join(o for o in Outcome if o != 'gone')} "
         "(broken, and repaired too when it is the ledger that is compared with)",
     )
     add("--decouple-report", metavar="DIR", default="reports", help="where the report goes")
@@ -126,7 +126,7 @@ def pytest_pycollect_makeitem(
     return [ClaimItem.of(collector, name, obj, tier) for tier in obj.tiers]
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Refuse what would keep a verdict from being seen: a second claim of one id, and marks.
 
     The second claim would overwrite the first in every report. A skip or xfail mark would turn any
@@ -146,6 +146,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 raise pytest.UsageError(
                     f"a claim takes no mark {mark!r}: {item.nodeid}; the ledger records refutations"
                 )
+    session = config.stash[SESSION]
+    if session.baseline and seen and not seen.keys() & {key[:2] for key in session.ledger}:
+        raise pytest.UsageError(
+            "--decouple-baseline must hold a claim of those collected, it holds none"
+        )
 
 
 class ClaimItem(pytest.Item):
@@ -249,15 +254,27 @@ class _Collector:
         self.met_claims = False
         self.trace = Trace(fixtures=config.rootpath / config.getini("decouple_fixtures"))
 
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        if report.failed:
+            self._problem(f"{report.nodeid or 'claims'} could not be collected")
+
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         self.met_claims |= getattr(report, "of_claim", False)
         text = getattr(report, "claim_record", None)
+        # Of a process that died xdist only says which item it was at.
+        died = str(report.when) == "???"
+        if report.failed and text is None and (died or getattr(report, "of_claim", False)):
+            self._problem(f"{report.nodeid} ended without a verdict")
         if text is not None:
             record = Record.from_dict(json.loads(text))
             fate = str(getattr(report, "claim_fate", ""))
             self.config.stash[RECORDS][report.nodeid] = (record, fate)
             self.trace.runs |= vars(report)["claim_runs"]
             self.trace.predicates[record.claim] = vars(report)["claim_predicate"]
+
+    def _problem(self, text: str) -> None:
+        if text not in self.trace.problems:  # each worker collects
+            self.trace.problems.append(text)
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
@@ -399,12 +416,18 @@ def _outcomes(text: str | None) -> frozenset[Outcome] | None:
     if text is None:
         return None
     try:
-        return frozenset(Outcome(word.strip()) for word in text.split(","))
+        outcomes = frozenset(Outcome(word.strip()) for word in text.split(","))
     except ValueError as error:
         known = ", ".join(Outcome)
         raise pytest.UsageError(
             f"--decouple-fail-on must name outcomes of {known}: {error}"
         ) from None
+    if Outcome.GONE in outcomes:
+        raise pytest.UsageError(
+            "--decouple-fail-on cannot tell what is gone from what was not selected: "
+            "compare reports with `decouple compare`"
+        )
+    return outcomes
 
 
 def _progress(config: pytest.Config, group: Group) -> Progress | None:

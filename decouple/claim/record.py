@@ -12,8 +12,9 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from decouple.claim.bands import Band
-from decouple.claim.spec import Claim, Tier
+from decouple.claim.spec import Claim, Control, Tier
 from decouple.claim.statistics import LEVELS
+from decouple.claim.trace import predicate_digest
 from decouple.claim.verdict import ControlOutcome, Judgement, Standing, Verdict
 
 DOUBTS = ("stale:", "mixed:")
@@ -72,6 +73,8 @@ class Record:
     provenance: Provenance = field(default_factory=Provenance)
     command: str = ""
     "reproduces this one claim"
+    predicate: str = ""
+    "digest of the predicate's source; none where it is not to be had"
 
     @property
     def key(self) -> tuple[str, ...]:
@@ -105,6 +108,11 @@ class Record:
             raise ValueError(f"record of {data.get('claim', 'no claim')!r}: {error}") from error
 
 
+def doubts(record: Record) -> list[str]:
+    """Labels of the record that nothing may rest on."""
+    return [label for label in record.provenance.labels if label.startswith(DOUBTS)]
+
+
 def make_record(
     claim: Claim,
     tier: Tier,
@@ -114,7 +122,7 @@ def make_record(
     provenance: Provenance,
     command: str,
 ) -> Record:
-    """The record of a judgement."""
+    """The record of a judgement; controls stand in it whether it came to judging them or not."""
     band = claim.bands[tier]
     common: dict[str, Any] = {
         "claim": claim.id,
@@ -134,6 +142,7 @@ def make_record(
         "setting": setting,
         "provenance": provenance,
         "command": command,
+        "predicate": predicate_digest(claim),
     }
     if judgement.reading is not None:
         reading = judgement.reading
@@ -141,7 +150,8 @@ def make_record(
     return Record(
         **common,
         **_numbers(judgement.standing),
-        controls=[_control(outcome) for outcome in judgement.controls],
+        controls=[_control(outcome) for outcome in judgement.controls]
+        or ([] if tier == "published" else [_unjudged(each, judgement) for each in claim.controls]),
     )
 
 
@@ -199,18 +209,29 @@ def _numbers(standing: Standing | None) -> dict[str, Any]:
     }
 
 
+def _unjudged(control: Control, judgement: Judgement) -> dict[str, Any]:
+    return {
+        "arms": control.name,
+        "why": control.why,
+        "separates_by": control.margin,
+        "verdict": str(judgement.verdict),
+        "sentence": judgement.reason,
+        "separation": None,
+    }
+
+
 def _control(outcome: ControlOutcome) -> dict[str, Any]:
     separation = outcome.separation
     return {
         "arms": outcome.control.name,
         "why": outcome.control.why,
+        "separates_by": outcome.control.margin,
         "verdict": str(outcome.verdict),
         "sentence": outcome.standing.sentence,
         **_numbers(outcome.standing),
         "separation": None
         if separation is None
         else {
-            "margin": outcome.control.margin,
             "verdict": str(separation.verdict),
             "sentence": separation.sentence,
         },

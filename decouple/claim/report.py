@@ -88,6 +88,19 @@ def read_report(path: Path) -> Report:
     return Report(data, records)
 
 
+def read_whole(path: Path) -> Report:
+    """Read a report to compare with.
+
+    Raises:
+        ReportError: also if claims that were selected are not in it: nothing is known of them.
+    """
+    report = read_report(path)
+    problems = report.header.get("problems")
+    if problems:
+        raise ReportError(f"{path.name} is not whole: {'; '.join(map(str, problems))}")
+    return report
+
+
 def count_by_tier(records: Sequence[Record]) -> dict[str, dict[str, dict[str, int]]]:
     """Document to tier to verdict to how many."""
     table: dict[str, dict[str, dict[str, int]]] = {}

@@ -7,11 +7,12 @@ need. No group is trained twice.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
-import os
 import shutil
 import time
+import uuid
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -24,7 +25,12 @@ from filelock import FileLock, Timeout
 from decouple.claim.device import device_class, machine
 from decouple.claim.evidence import Run, check_complete
 from decouple.claim.experiment import DEFAULT_PACKAGES, Located, Progress, locate
-from decouple.claim.fingerprint import code_fingerprint, digest, library_versions
+from decouple.claim.fingerprint import (
+    code_fingerprint,
+    digest,
+    library_versions,
+    read_fingerprint,
+)
 from decouple.claim.store import DamagedEntryError, Entry, Identity, Store, read_entry
 
 FINISHED = "finished"
@@ -81,7 +87,8 @@ class Runner:
         store: where runs are kept.
         settings: what the person chose.
         references: stores of evidence from elsewhere, consulted when the store has no such run.
-        session: identifies this test session, so that its workers do not repeat a failed run.
+        session: what processes share that do not repeat each other's failed runs; by default a
+            name of this runner's own.
         progress: makes the callback that shows a group's progress.
     """
 
@@ -98,7 +105,7 @@ class Runner:
         self.settings = settings
         self.backlog: list[Group] = []
         self._references = references
-        self._session = session or f"process-{os.getpid()}"
+        self._session = session or uuid.uuid4().hex
         self._progress = progress or (lambda _: None)
         self._entries: dict[str, Entry] = {}
         self._located: dict[str, Located] = {}
@@ -108,6 +115,10 @@ class Runner:
     def experiment(self, stem: str) -> Located:
         """The experiment of a document."""
         if stem not in self._located:
+            # Before the first of its modules is imported: what they are is what is fingerprinted.
+            for package in self.settings.packages:
+                with contextlib.suppress(ModuleNotFoundError):
+                    code_fingerprint(f"{package}.{stem}")
             self._located[stem] = locate(stem, self.settings.packages)
         return self._located[stem]
 
@@ -257,6 +268,7 @@ class Runner:
         shared.mkdir(parents=True, exist_ok=True)
         started = time.monotonic()
         try:
+            _check_code(experiment, identities)
             with warnings.catch_warnings():
                 # Under pytest they may be errors: that a library warns on some device says nothing
                 # about a claim, and must not end hours of training.
@@ -270,6 +282,7 @@ class Runner:
                     progress=self._progress(group),
                 )
             wall = time.monotonic() - started
+            _check_code(experiment, identities)
             rows = {seed: table[table["seed"] == seed] for seed in group.seeds}
             for seed in group.seeds:  # all of them before the first is stored
                 if status.get(seed, FINISHED) == FINISHED:
@@ -337,6 +350,27 @@ class Runner:
         self._check_complete(group, best)
         self._entries[sought.key] = best
         return best
+
+
+class CodeChangedError(RuntimeError):
+    """The sources are no longer those that this process began with."""
+
+
+def _check_code(experiment: Located, identities: dict[int, Identity]) -> None:
+    """Evidence must not be stored under code that did not make it.
+
+    Raises:
+        CodeChangedError: if the sources of an experiment are not those of the identities.
+    """
+    try:
+        now = read_fingerprint(experiment.name)
+    except (ImportError, OSError, SyntaxError, ValueError):
+        now = "none: a file is gone, or was saved half-way"
+    if any(identity.code != now for identity in identities.values()):
+        raise CodeChangedError(
+            f"the code of {experiment.name} changed while this process ran, so that its numbers "
+            "would stand under code that did not make them: nothing is stored, run it again"
+        )
 
 
 def as_run(entry: Entry) -> Run:

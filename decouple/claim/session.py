@@ -15,8 +15,8 @@ from decouple.claim.fingerprint import digest
 from decouple.claim.judge import judge_published, judge_runs
 from decouple.claim.ledger import read_ledger
 from decouple.claim.published import load_tables
-from decouple.claim.record import DOUBTS, Provenance, Record, Setting, make_record
-from decouple.claim.report import read_report
+from decouple.claim.record import Provenance, Record, Setting, doubts, make_record
+from decouple.claim.report import read_whole
 from decouple.claim.runner import Group, Runner, UnrunError, as_run
 from decouple.claim.spec import Claim, Tier, split_arm
 from decouple.claim.store import Entry
@@ -52,6 +52,8 @@ class JudgingSession:
     "doubts fail, and so does a claim that was not judged"
     ledger: dict[tuple[str, ...], Record] = field(default_factory=dict)
     "what is compared with: the committed records, or those of a baseline"
+    baseline: bool = False
+    "which of the two it is"
     fail_on: frozenset[Outcome] = UNCOMFORTABLE
     "outcomes of that comparison that fail"
     notes: list[str] = field(default_factory=list)
@@ -88,7 +90,7 @@ class JudgingSession:
             ReportError: if the baseline is no report: its absence is not a pass.
         """
         if baseline is not None:
-            records = read_report(baseline).records
+            records = read_whole(baseline).records
             fail_on = frozenset({Outcome.BROKEN}) if fail_on is None else fail_on
         else:
             records = read_ledger(fixtures / "ledger") if use_ledger else []
@@ -98,6 +100,7 @@ class JudgingSession:
             seeds=seeds,
             strict=strict,
             ledger={record.key: record for record in records},
+            baseline=baseline is not None,
             fail_on=UNCOMFORTABLE if fail_on is None else fail_on,
         )
 
@@ -109,29 +112,37 @@ class JudgingSession:
         return self._judge_runs(claim, tier, command)
 
     def decide(self, record: Record) -> tuple[Fate, str]:
-        """What the record means for the test run, by the ledger or by the plain verdict."""
+        """What the record means for the test run, by what it is compared with or by itself."""
         verdict = Verdict(record.verdict)
         text = f"{verdict}: {record.reason}"
+        before = self._before(record)
+        comparison = None if before is None else compare_records(before, record)
+        outcome = Outcome.NEW if comparison is None else comparison.outcome
+        if verdict is not Verdict.UNRUN and self.strict and doubts(record):
+            return Fate.FAIL, f"{text}; {'; '.join(doubts(record))}"
+        if outcome in self.fail_on or verdict is Verdict.ERROR:
+            return Fate.FAIL, f"{comparison or outcome}; {record.reason}"
         if verdict is Verdict.UNRUN:
             return (Fate.FAIL, f"not judged: {record.reason}") if self.strict else (Fate.SKIP, text)
-        doubts = [label for label in record.provenance.labels if label.startswith(DOUBTS)]
-        if self.strict and doubts:
-            return Fate.FAIL, f"{text}; {'; '.join(doubts)}"
-        before = self.ledger.get(record.key)
-        if before is None:
+        if comparison is None:
             return (Fate.PASS if verdict.holds else Fate.FAIL), text
-        comparison = compare_records(before, record)
-        if comparison.redefined:
+        changed = f"{comparison}; {record.reason}"
+        if comparison.redefined and not self.baseline:
             words = f"{comparison.redefined} since it was recorded: the record is of another claim"
             return Fate.FAIL, words
-        changed = f"{comparison}; {record.reason}"
-        if comparison.outcome in self.fail_on or verdict is Verdict.ERROR:
+        if outcome is Outcome.HELD:
+            return (Fate.PASS, text) if verdict.holds else (Fate.EXPECTED, f"as recorded, {text}")
+        if outcome in DOUBTFUL and self.strict:
             return Fate.FAIL, changed
-        if comparison.outcome in DOUBTFUL:
-            return (Fate.FAIL if self.strict else Fate.WEAKENED), changed
-        if comparison.outcome is Outcome.STRENGTHENED or verdict.holds:
-            return Fate.PASS, text
-        return Fate.EXPECTED, f"as recorded, {text}"
+        return (Fate.PASS if verdict.holds and outcome not in DOUBTFUL else Fate.WEAKENED), changed
+
+    def _before(self, record: Record) -> Record | None:
+        """The record to compare with; of a baseline also one under another setting."""
+        found = self.ledger.get(record.key)
+        if found is not None or not self.baseline:
+            return found
+        others = [each for key, each in self.ledger.items() if key[:2] == record.key[:2]]
+        return others[0] if len(others) == 1 else None
 
     def backlog(self, wanted: Iterable[tuple[Claim, Tier]]) -> list[Group]:
         """All groups of runs that these claims need, each once, in the order of first need."""
@@ -188,7 +199,7 @@ class JudgingSession:
                 self.fixtures / "published" / claim.stem, claim.source.tables, claim.arms
             )
             judgement = judge_published(claim, tables)
-        except (OSError, ValueError) as error:
+        except Exception as error:
             reason = f"{type(error).__name__}: {error}"
             judgement = Judgement(verdict=Verdict.ERROR, reason=reason)
         return make_record(
@@ -229,7 +240,7 @@ class JudgingSession:
             )
         except UnrunError as error:
             judgement = Judgement(verdict=Verdict.UNRUN, reason=str(error))
-        except (LookupError, ValueError, OSError) as error:
+        except Exception as error:  # an experiment is anybody's code: a claim does not go missing
             reason = f"{type(error).__name__}: {error}"
             judgement = Judgement(verdict=Verdict.ERROR, reason=reason)
         notes = tuple(self.notes)

@@ -1,7 +1,7 @@
 """What a report says of its own making, so that a page can be drawn from it long after.
 
 Which stored runs were read, what each claim's predicate computes, and where the documents' own
-tables and the ledger lie. None of it takes part in a verdict or in a comparison.
+tables and the ledger lie. None of it takes part in a verdict.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from pathlib import Path, PurePath
 from types import FunctionType
 from typing import Any
 
+from decouple.claim.fingerprint import digest
 from decouple.claim.spec import Claim
 
 _LEVELS = 4
@@ -33,6 +34,8 @@ class Trace:
     "folder of each run that was read to the sha256 of its table"
     predicates: dict[str, dict[str, Any]] = field(default_factory=dict)
     "claim to what `describe_predicate` says"
+    problems: list[str] = field(default_factory=list)
+    "why claims that were selected are not in the report"
 
     def header(self, folder: Path) -> dict[str, Any]:
         """The part of a report's header, with paths relative to the report's folder."""
@@ -46,6 +49,7 @@ class Trace:
             "fixtures": None if self.fixtures is None else _relative(self.fixtures, folder),
             "evidence": [{"store": store, "runs": runs} for store, runs in stores.items()],
             "predicates": dict(sorted(self.predicates.items())),
+            "problems": self.problems,
         }
 
 
@@ -66,6 +70,12 @@ def describe_predicate(claim: Claim, file: str) -> dict[str, Any]:
         "line": function.__code__.co_firstlineno,
         "text": "\n\n".join(filter(None, map(_source, reversed(found)))),
     }
+
+
+def predicate_digest(claim: Claim) -> str:
+    """Digest of the predicate's source and of its helpers'; nothing if it is not to be had."""
+    text = describe_predicate(claim, "")["text"]
+    return digest(text) if text else ""
 
 
 def _with_helpers(function: FunctionType, found: dict[FunctionType, None]) -> None:

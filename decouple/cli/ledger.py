@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from decouple.claim.ledger import propose, read_ledger, write_ledger
+from decouple.claim.record import Record
 from decouple.claim.report import read_report
 from decouple.cli.parsing import Commands, add_command, folder_to_be
 from decouple.cli.report import REPORT, report_file
@@ -39,6 +40,13 @@ def add_ledger(commands: Commands) -> None:
     command.add_argument(
         "--only", metavar="CLAIM", action="append", help="this claim only (again for more)"
     )
+    command.add_argument(
+        "--withdraw",
+        metavar="CLAIM",
+        action="append",
+        default=[],
+        help="take the records of this claim off, which the history goes on to show",
+    )
     command.add_argument("--write", action="store_true", help="accept the changes shown")
     command.add_argument("--why", default="", metavar="TEXT", help="for the history")
     command.set_defaults(run=_ledger)
@@ -46,6 +54,8 @@ def add_ledger(commands: Commands) -> None:
 
 def _ledger(parsed: argparse.Namespace) -> int:
     ledger = read_ledger(parsed.ledger)
+    if parsed.withdraw:
+        return _withdraw(parsed, ledger)
     changes = propose(ledger, read_report(report_file(parsed.report)).records)
     if parsed.only:
         unknown = set(parsed.only) - {change.key[0] for change in changes}
@@ -59,4 +69,20 @@ def _ledger(parsed: argparse.Namespace) -> int:
         return 1 if changes else 0
     write_ledger(parsed.ledger, ledger, changes, why=parsed.why)
     print(f"{len(changes)} change(s) written to {parsed.ledger}")
+    return 0
+
+
+def _withdraw(parsed: argparse.Namespace, ledger: list[Record]) -> int:
+    unknown = set(parsed.withdraw) - {record.claim for record in ledger}
+    if unknown:
+        raise LookupError(f"--withdraw names no claim on record: {', '.join(sorted(unknown))}")
+    if not parsed.why.strip():
+        raise ValueError("--withdraw needs --why: the history says why a claim was taken off")
+    records = [record for record in ledger if record.claim in parsed.withdraw]
+    for record in records:
+        print(f"withdrawn: {record.claim} [{record.tier}] {record.verdict}")
+    if not parsed.write:
+        print(f"{len(records)} record(s) to withdraw, none withdrawn; --write does it")
+        return 1
+    write_ledger(parsed.ledger, ledger, [], withdrawn=parsed.withdraw, why=parsed.why)
     return 0

@@ -2,7 +2,8 @@
 
 0: done, and nothing to object to. 1: something to object to (changes proposed, damaged entries, a
 comparison that fails, a claim without power). 2: the call was wrong, or what it names is not there;
-one line on stderr says which. 130: interrupted. 141: whoever read the output went away.
+one line on stderr says which. 130: interrupted. 141: whoever read the output went away. 143: told
+to end.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ exit status:
   2    the call was wrong, or what it names is not there
   130  interrupted
   141  whoever read the output went away
+  143  told to end
 """
 
 

@@ -65,7 +65,6 @@ def _rehearse(parsed: argparse.Namespace) -> int:
     runner = Runner(
         Store(parsed.store),
         Settings(corpus=parsed.corpus, base=parsed.base),
-        session="rehearse",
         progress=_progress,
     )
     preset = runner.preset(parsed.stem, parsed.tier)

@@ -59,7 +59,7 @@ def add_run(commands: Commands) -> None:
 def _run(parsed: argparse.Namespace) -> int:
     tokenizer = str(parsed.tokenizer) if parsed.tokenizer else None
     settings = Settings(corpus=parsed.corpus, tokenizer=tokenizer, base=parsed.base)
-    runner = Runner(Store(parsed.store), settings, session="run", progress=_progress)
+    runner = Runner(Store(parsed.store), settings, progress=_progress)
     experiment = runner.experiment(parsed.stem)
     preset = experiment.preset("", parsed.preset)
     seeds = range(parsed.seeds or experiment.module.SEEDS[preset])

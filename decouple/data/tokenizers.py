@@ -11,6 +11,7 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol, get_args
 
@@ -29,8 +30,10 @@ from decouple.data.token_files import (
 if TYPE_CHECKING:
     import tiktoken
 
-TRAINER_VERSION = 1
-"""To be raised with every change that gives other merges for the same text."""
+_CODE = hashlib.sha256(
+    Path(__file__).read_bytes() + Path(__file__).with_name("token_files.py").read_bytes()
+).hexdigest()
+"""The code that trains a BPE and keeps it, as it was when this process loaded it."""
 
 Kind = Literal["bpe", "gpt2", "bytes", "tokens"]
 
@@ -117,10 +120,11 @@ def build_tokenizer(config: TokenizerConfig, text: str, *, cache: Path | None = 
 
 
 def tokenizer_fingerprint(config: TokenizerConfig) -> str:
-    """A string that, together with the corpus, changes whenever the token ids may change.
+    """A string that, with the corpus and the code, changes whenever the token ids may change.
 
-    The folder of the GPT-2 files plays no part: only the released files are accepted. Of a token
-    file its bytes count and not its name.
+    Of a trained BPE it says what is asked for, and nothing of the code that trains it. The folder
+    of the GPT-2 files plays no part: only the released files are accepted. Of a token file its
+    bytes count and not its name.
 
     Raises:
         FileNotFoundError: There is no such token file.
@@ -129,7 +133,7 @@ def tokenizer_fingerprint(config: TokenizerConfig) -> str:
         assert config.path is not None  # the configuration has seen to it
         return f"tokens sha256={hashlib.sha256(_token_file(Path(config.path))).hexdigest()}"
     if config.kind == "bpe":
-        return f"bpe version={TRAINER_VERSION} vocab_size={config.vocab_size}"
+        return f"bpe vocab_size={config.vocab_size}"
     return config.kind
 
 
@@ -228,14 +232,19 @@ def trained_tokens(text: str, vocab_size: int, cache: Path | None = None) -> lis
     tokens = None
     file = None
     if cache is not None:
-        key = hashlib.sha256(text.encode("utf-8")).hexdigest()
-        file = cache / f"bpe-{vocab_size}-v{TRAINER_VERSION}-{key}.txt"
+        file = cache / f"bpe-{vocab_size}-{_kept_as(text)}.txt"
         tokens = read_tokens(file)
     if tokens is None:
         tokens = _train(text, vocab_size)
         if file is not None:
             write_tokens(file, tokens)
     return tokens
+
+
+def _kept_as(text: str) -> str:
+    """Digest of all that decides what training gives, its size apart: text, code, library."""
+    parts = (_CODE, metadata.version("tokenizers"), text)
+    return hashlib.sha256("\0".join(parts).encode("utf-8")).hexdigest()
 
 
 def _encoding(tokens: Sequence[bytes]) -> "tiktoken.Encoding":

@@ -67,6 +67,8 @@ def read(path: Path) -> Reading:
             notes.append(f"The report's {name} cannot be read and is left out.")
             return otherwise
 
+    missing = part("problems", lambda found: list(map(_text, found)), [])
+    notes += [f"Claims are missing: {problem}." for problem in missing]
     machine = part("machine", lambda found: {k: str(v) for k, v in found.items()}, {})
     parts = ("processor", "cores", "system", "python")
     header = Header(

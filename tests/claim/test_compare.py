@@ -12,6 +12,7 @@ from decouple.claim.compare import (
     compare_verdicts,
     redefined,
 )
+from decouple.claim.record import Provenance, Setting
 from decouple.claim.verdict import Verdict
 
 VERDICTS = [
@@ -130,14 +131,16 @@ def test_a_number_that_is_none_still_compares(record_of, number):
 
 def test_a_claim_is_redefined_by_its_band_arms_or_controls_but_not_by_rounding(record_of):
     band = {"kind": "at_least", "low": 1 / 3, "high": None, "words": "w", "because": "b"}
-    control = {"arms": "balanced", "verdict": "REFUTED", "separation": {"margin": 1 / 7}}
+    control = {"arms": "balanced", "verdict": "REFUTED", "separates_by": 1 / 7, "margin": 0.5}
     before = record_of(band={**band, "low": float(f"{1 / 3:.8g}")}, controls=[control])
     after = record_of(band={**band, "because": "put otherwise"}, controls=[control])
     assert redefined(before, after) == ""
     assert redefined(before, replace(after, band={**band, "low": 0.3})) == "band changed"
     assert redefined(before, replace(after, arms=["iid"])) == "arms changed"
     assert redefined(before, replace(after, controls=[])) == "controls changed"
-    weaker = {**control, "separation": {"margin": 0.1}}
+    # How far from the band it lay, and whether its distance could be told, is no part of it.
+    assert redefined(before, replace(after, controls=[{**control, "margin": 0.1}])) == ""
+    weaker = {**control, "separates_by": 0.1}
     assert redefined(before, replace(after, controls=[weaker])) == "controls changed"
 
 
@@ -153,3 +156,44 @@ def test_what_was_redefined_is_neither_held_nor_broken_nor_repaired(record_of):
         assert comparison.outcome is Outcome.CANNOT_TELL
         assert str(comparison).endswith("; band changed: another claim")
     assert compare_records(record_of(), record_of("ERROR", band=wider)).outcome is Outcome.BROKEN
+
+
+@pytest.mark.parametrize("side", ["before", "after"])
+def test_evidence_that_other_code_made_tells_nothing(record_of, side):
+    label = "stale: made by other code than this"
+    stale = record_of(provenance=Provenance(seeds=(0, 1, 2, 3, 4), labels=(label,)))
+    pair = (stale, record_of()) if side == "before" else (record_of(), stale)
+    comparison = compare_records(*pair)
+    assert comparison.outcome is Outcome.CANNOT_TELL
+    assert str(comparison).endswith(f"; {side}: {label}")
+
+
+def test_what_is_held_by_another_predicate_or_other_seeds_says_so(record_of):
+    before = record_of(predicate="aa")
+    assert compare_records(before, record_of()).notes == (), (
+        "of a record without one nothing is known"
+    )
+    comparison = compare_records(
+        before, record_of(predicate="bb", provenance=Provenance(seeds=(0, 1, 2)))
+    )
+    assert comparison.outcome is Outcome.HELD
+    assert comparison.notes == ("predicate changed", "seeds 0 1 2 3 4 → 0 1 2")
+
+
+def test_a_claim_under_another_setting_is_neither_gone_nor_new(record_of):
+    def on(corpus, verdict="SUPPORTED"):
+        return replace(record_of(verdict), setting=Setting(preset="small", corpus=corpus))
+
+    (comparison,) = compare([on("a")], [on("b", "REFUTED")], moved=True)
+    assert comparison.outcome is Outcome.CANNOT_TELL
+    assert comparison.redefined == "corpus (a → b) changed"
+    assert [c.outcome for c in compare([on("a")], [on("b")])] == [Outcome.GONE, Outcome.NEW]
+    # Which of two it was cannot be known.
+    outcomes = [c.outcome for c in compare([on("a")], [on("b"), on("c")], moved=True)]
+    assert outcomes == [Outcome.GONE, Outcome.NEW, Outcome.NEW]
+
+
+def test_an_error_under_a_blank_setting_is_a_break(record_of):
+    blank = replace(record_of("ERROR"), setting=Setting())
+    (comparison,) = compare([record_of()], [blank], moved=True)
+    assert comparison.outcome is Outcome.BROKEN

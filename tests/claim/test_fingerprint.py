@@ -139,6 +139,21 @@ def test_separators_that_end_no_line_of_python_move_no_comment(tmp_path):
     assert code_text(path) == "A = 'one\x0ctwo\u2028three'\nB = 1\nC = 2"
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        '"""One.  \n\n   \n# Two.\n"""',
+        'X = f"""{1}  \n\n{{}}  \n{f"{2}"}  \n"""',
+        "X = 'one  \\\n\\\n  two'",
+    ],
+    ids=["triple", "f-string", "continued"],
+)
+def test_inside_a_string_nothing_is_left_out(tmp_path, text):
+    path = tmp_path / "module.py"
+    path.write_text(f"A = 1  # remark\n\n{text}  # remark\n\nB = 2\n", encoding="utf-8")
+    assert code_text(path) == f"A = 1\n{text}\nB = 2"
+
+
 def test_a_single_module_is_its_own_start(package):
     before = package.fingerprint("models.layers")
     package.append("models/network", "\nNEW = 1\n")

@@ -41,6 +41,30 @@ def test_other_code_with_the_same_reading_is_no_news_and_another_band_is(tmp_pat
     assert [row.band for row in read_history(tmp_path)[record_of().key]] == ["≥ 0.8", "≥ 0.3"]
 
 
+def test_another_control_is_news(tmp_path, record_of):
+    def controlled(**parts):
+        return record_of(controls=[{"arms": "balanced", "verdict": "REFUTED", **parts}])
+
+    accept(tmp_path, controlled())
+    accept(tmp_path, controlled(separates_by=0.1), on=SECOND, why="the old one was vacuous")
+    accept(tmp_path, controlled(separates_by=0.1, margin=3.0), on=SECOND)
+    rows = read_history(tmp_path)[record_of().key]
+    assert [row.controls for row in rows] == ["balanced", "balanced (by 0.1)"]
+    assert rows[-1].why == "the old one was vacuous"
+
+
+def test_what_is_withdrawn_stays_in_the_history(tmp_path, record_of):
+    accept(tmp_path, record_of(), record_of(claim="toy/other"))
+    write_ledger(
+        tmp_path, read_ledger(tmp_path), [], withdrawn=["toy/holds"], on=SECOND, why="no such thing"
+    )
+    assert [record.claim for record in read_ledger(tmp_path)] == ["toy/other"]
+    rows = read_history(tmp_path)[record_of().key]
+    assert [str(row) for row in rows[1:]] == ["2026-03-04 WITHDRAWN (no such thing)"]
+    write_ledger(tmp_path, read_ledger(tmp_path), [], withdrawn=["toy/other"], on=SECOND, why="w")
+    assert read_ledger(tmp_path) == [], "the last one too"
+
+
 def test_a_reading_that_comes_back_is_an_entry_again(tmp_path, record_of):
     for verdict in ("SUPPORTED", "INCONCLUSIVE", "SUPPORTED"):
         accept(tmp_path, record_of(verdict))

@@ -1,5 +1,6 @@
 """A saved report as the baseline: did this change break what held before?"""
 
+import json
 import shutil
 
 import pytest
@@ -41,7 +42,28 @@ def test_what_broke_is_red(suite, baseline):
 
 def test_a_person_chooses_what_fails(suite, baseline):
     weaken(suite, 0.4)
-    run_again(suite, baseline, "--decouple-fail-on=gone").assert_outcomes(xfailed=2)
+    result = run_again(suite, baseline, "--decouple-fail-on=weakened")
+    result.stdout.fnmatch_lines(["*1 xfailed, 1 weakened*"])
+    result.stdout.no_fnmatch_line("*holds* - as recorded*")
+    assert result.ret == pytest.ExitCode.OK
+
+
+def test_what_is_new_can_be_made_to_fail(suite, baseline):
+    cut = suite.path / "before.json"
+    report = json.loads(cut.read_text())
+    report["records"] = [r for r in report["records"] if r["claim"] == "toy/fails"]
+    cut.write_text(json.dumps(report))
+    run_again(suite, baseline).assert_outcomes(passed=1, xfailed=1)
+    run_again(suite, baseline, "--decouple-fail-on=broken,new").assert_outcomes(failed=1, xfailed=1)
+
+
+def test_a_change_of_corpus_is_not_a_new_claim(suite, baseline):
+    source = suite.toy.source.read_text()
+    suite.toy.source.write_text(source.replace('corpus: str = "toy text"', 'corpus: str = "other"'))
+    shutil.rmtree(suite.toy.source.parent / "__pycache__", ignore_errors=True)
+    result = run_again(suite, baseline, "--decouple-fail-on=cannot tell")
+    result.assert_outcomes(failed=2)
+    result.stdout.fnmatch_lines(["*corpus (toy text → other) changed: another claim*"])
 
 
 @pytest.mark.parametrize(
@@ -49,6 +71,7 @@ def test_a_person_chooses_what_fails(suite, baseline):
     [
         (["--decouple-baseline=none.json"], "*baseline: none.json is no report*"),
         (["--decouple-fail-on=doom"], "*--decouple-fail-on must name outcomes of broken, weak*"),
+        (["--decouple-fail-on=gone"], "*--decouple-fail-on cannot tell what is gone from what*"),
         (
             ["--decouple-baseline=b.json", "--decouple-no-ledger"],
             "*--decouple-baseline cannot be combined with --decouple-no-ledger*",
@@ -60,3 +83,18 @@ def test_a_missing_baseline_is_an_error_and_no_pass(suite, options, words):
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines([words])
     assert suite.toy.trainings() == []
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"records": []}, "--decouple-baseline must hold a claim of those collected"),
+        ({"problems": ["x ended without a verdict"]}, "before.json is not whole: x ended without"),
+    ],
+)
+def test_a_baseline_that_says_nothing_is_no_baseline(suite, baseline, change, words):
+    path = suite.path / "before.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    result = run_again(suite, baseline)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([f"*{words}*"])

@@ -87,7 +87,7 @@ def test_a_record_holds_what_led_to_the_verdict(claim_of):
     assert balanced["verdict"] == "REFUTED"
     assert balanced["estimate"] == pytest.approx(0.22)
     assert balanced["separation"]["verdict"] == "INCONCLUSIVE", "always the same difference"
-    assert balanced["separation"]["margin"] == 0.3
+    assert balanced["separates_by"] == 0.3
     assert record.band == {
         "kind": "at_least",
         "low": 0.8,

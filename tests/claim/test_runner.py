@@ -81,6 +81,62 @@ def test_a_failure_is_recorded_and_not_tried_again_in_the_session(toy, arm, word
     assert list(toy.runner().store.entries()) == [], "nothing of it is stored"
 
 
+def test_what_failed_before_is_tried_again_in_a_session_of_its_own(toy, monkeypatch):
+    module = toy.runner().experiment("toy").module
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "describe", lambda config: 1 / 0)
+        with pytest.raises(RunFailedError, match="ZeroDivisionError"):
+            toy.runner().fetch("toy", "small", "published", [0])
+    assert toy.runner().fetch("toy", "small", "published", [0])
+
+
+CHANGED = "the code of .*toy changed while this process ran, .* nothing is stored, run it again"
+
+
+@pytest.mark.parametrize("added", ["\nNEW = 1\n", "\ndef half("], ids=["whole", "half"])
+def test_a_run_whose_code_is_edited_meanwhile_is_not_stored(toy, monkeypatch, added):
+    runner = toy.runner()
+    module = runner.experiment("toy").module
+    train = module.run
+
+    def edited(*arguments, **options):
+        with toy.source.open("a") as stream:
+            stream.write(added)
+        return train(*arguments, **options)
+
+    monkeypatch.setattr(module, "run", edited)
+    with pytest.raises(RunFailedError, match=CHANGED):
+        runner.fetch("toy", "small", "published", [0])
+    assert toy.trainings() == ["published 0-4"]
+    assert not list(runner.store.entries())
+
+
+def test_code_that_was_edited_since_it_was_loaded_is_not_run(toy):
+    runner = toy.runner()
+    runner.experiment("toy")
+    with toy.source.open("a") as stream:
+        stream.write("\nNEW = 1\n")
+    with pytest.raises(RunFailedError, match=CHANGED):
+        runner.fetch("toy", "small", "published", [0])
+    assert toy.trainings() == []
+
+
+def test_the_code_is_read_before_it_is_loaded(toy):
+    edit = "Path(__file__).write_text(Path(__file__).read_text() + 'NEW = 1\\n')"
+    with toy.source.open("a") as stream:
+        stream.write(f"\n{edit}\n")
+    with pytest.raises(RunFailedError, match=CHANGED):
+        toy.runner().fetch("toy", "small", "published", [0])
+
+
+def test_a_remark_that_is_added_meanwhile_changes_nothing(toy):
+    runner = toy.runner()
+    runner.experiment("toy")
+    with toy.source.open("a") as stream:
+        stream.write("\n# A remark.\n")
+    assert runner.fetch("toy", "small", "published", [0])
+
+
 @pytest.mark.parametrize(("arm", "words"), [("forgetful", "0 of 4"), ("gappy", "3 of 4")])
 def test_cells_that_the_experiment_forgot_make_the_run_a_failure(toy, arm, words):
     with pytest.raises(RunFailedError, match=f"every cell of the run, got share: {words}"):

@@ -78,4 +78,9 @@ def test_paths_are_told_from_where_the_report_lies(tmp_path):
 
 
 def test_a_session_without_runs_names_none(tmp_path):
-    assert Trace().header(tmp_path) == {"fixtures": None, "evidence": [], "predicates": {}}
+    assert Trace().header(tmp_path) == {
+        "fixtures": None,
+        "evidence": [],
+        "predicates": {},
+        "problems": [],
+    }

@@ -62,6 +62,20 @@ def test_only_the_claims_named_are_accepted(tmp_path, report):
     assert [record.claim for record in read_ledger(tmp_path / "ledger")] == [other.claim]
 
 
+def test_a_claim_is_withdrawn_with_a_reason_and_when_told_to(tmp_path, report, capsys):
+    ledger = ["--ledger", str(tmp_path / "ledger")]
+    main(["ledger", "--report", str(report("now", RECORD)), *ledger, "--write"])
+    withdraw = ["ledger", *ledger, "--withdraw", RECORD.claim]
+    assert main([*withdraw, "--write"]) == 2
+    assert "--withdraw needs --why" in capsys.readouterr().err
+    assert main([*withdraw, "--why", "a slip"]) == 1
+    assert read_ledger(tmp_path / "ledger") != []
+    assert main([*withdraw, "--why", "a slip", "--write"]) == 0
+    assert read_ledger(tmp_path / "ledger") == []
+    assert main([*withdraw, "--why", "a slip", "--write"]) == 2
+    assert "--withdraw names no claim on record" in capsys.readouterr().err
+
+
 def test_a_claim_that_is_not_proposed_cannot_be_accepted(tmp_path, report, capsys):
     options = ["--report", str(report("now", RECORD)), "--ledger", str(tmp_path / "ledger")]
     assert main(["ledger", *options, "--only", "routing_collapse/typo", "--write"]) == 2

@@ -83,7 +83,7 @@ def test_what_a_change_does_not_touch_is_not_run_again(project, capsys):
     commit("a comment")
     assert compared("HEAD~1", "HEAD") == 0
     assert trainings(project) == once
-    assert "held: 3" in capsys.readouterr().out
+    assert capsys.readouterr().out == 2 * "held: 2\njudged on neither side: 1\n"
 
 
 def test_the_reports_of_revisions_are_kept_where_asked_for(project, capsys):
@@ -91,7 +91,12 @@ def test_the_reports_of_revisions_are_kept_where_asked_for(project, capsys):
     kept = [f"reports/kept/{side}/claims.json" for side in ("before", "after")]
     capsys.readouterr()
     assert main(["compare", *kept]) == 0
-    assert capsys.readouterr().out == "held: 3\n"
+    assert capsys.readouterr().out == "held: 2\njudged on neither side: 1\n"
+    assert main(["compare", *kept, "--all"]) == 0
+    assert (
+        "held: toy/holds [smoke] SUPPORTED → SUPPORTED, difference 0 [0, 0]\n"
+        in capsys.readouterr().out
+    )
 
 
 def test_a_widened_band_repairs_nothing(project, capsys):
@@ -104,7 +109,7 @@ def test_a_widened_band_repairs_nothing(project, capsys):
     said = capsys.readouterr().out
     assert "cannot tell: toy/holds [smoke] SUPPORTED → " in said
     assert "repaired" not in said
-    assert said.count("band changed: another claim") == 3
+    assert said.count("band changed: another claim") == 2
 
 
 def test_a_revision_is_left_as_it_was(project):
@@ -127,3 +132,73 @@ def test_a_revision_in_which_nothing_was_judged_is_an_error(project, capsys):
     status = main(["compare", "HEAD", ".", "--tier", "smoke", "--only", "no_such_claim"])
     assert status == 2
     assert "revision 'HEAD' gave no report" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("jobs", [[], ["--jobs=2"]])
+@pytest.mark.parametrize(
+    ("before", "after", "words"),
+    [
+        # A field that nobody gives: the experiment cannot be described any more.
+        (
+            '    corpus: str = "toy text"',
+            "    corpus: str",
+            "broken: toy/holds [smoke] SUPPORTED → ERROR",
+        ),
+        (
+            "import time\n",
+            "import time\nimport no_such_module\n",
+            "broken: toy/holds [smoke] SUPPORTED → ERROR",
+        ),
+    ],
+)
+def test_an_experiment_that_cannot_be_read_is_broken_not_gone(
+    project, capsys, monkeypatch, jobs, before, after, words
+):
+    monkeypatch.delenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD")
+    rewrite(project, before, after)
+    assert compared("HEAD", ".", *jobs) == 1
+    said = capsys.readouterr().out
+    assert words in said
+    assert "gone" not in said
+
+
+@pytest.mark.parametrize("jobs", [[], ["--jobs=2"]])
+def test_claims_that_cannot_be_collected_or_kill_the_judge_are_an_error(
+    project, capsys, monkeypatch, jobs
+):
+    monkeypatch.delenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD")
+    other = project / "claims" / "test_other.py"
+    other.write_text("import no_such_module\n")
+    assert compared("HEAD", ".", *jobs) == 2
+    assert "revision '.' " in capsys.readouterr().err
+    other.unlink()
+    rewrite(project, "def group_size(config):\n", "def group_size(config):\n    os._exit(1)\n")
+    assert compared("HEAD", ".", *jobs) == 2
+    assert "revision '.' " in capsys.readouterr().err
+
+
+def test_a_break_is_one_even_if_its_control_broke_too(project, capsys):
+    claims = project / "claims" / "test_toy.py"
+    plain = 'BALANCED = control("balanced", why="nothing draws the tokens together")'
+    text = claims.read_text()
+    assert plain in text
+    claims.write_text(text.replace(plain, plain[:-1] + ", margin=0.2)"))
+    commit("a margin")
+    rewrite(project, "mean: float = 0.9", "mean: float = 0.4")
+    rewrite(project, "replace(config, mean=0.3)", 'replace(config, trouble="diverge")')
+    assert compared("HEAD", ".") == 1
+    assert "broken: toy/holds [smoke] SUPPORTED → REFUTED" in capsys.readouterr().out
+
+
+def test_two_reports_take_no_options_of_revisions_and_need_something_in_common(
+    project, capsys, tmp_path
+):
+    assert compared("HEAD", ".", "--keep=reports/kept") == 0
+    capsys.readouterr()
+    report = "reports/kept/before/claims.json"
+    assert main(["compare", report, report, "--only=test_holds"]) == 2
+    assert "--only is for revisions" in capsys.readouterr().err
+    empty = tmp_path / "empty.json"
+    empty.write_text('{"format": 1, "records": []}')
+    assert main(["compare", report, str(empty)]) == 2
+    assert "no claim was judged on both sides" in capsys.readouterr().err

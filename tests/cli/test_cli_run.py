@@ -29,6 +29,19 @@ def test_the_arms_named_are_trained_and_stored(tiny, tmp_path, capsys):
     assert arms == ["iid", "iid", "one_layer", "one_layer"]
 
 
+def test_a_call_after_one_that_failed_tries_again(tiny, tmp_path, capsys, monkeypatch):
+    options = ("--preset", "smoke", "--arm", "iid", "--seeds", "2")
+
+    def full(*arguments, **settings):
+        raise OSError("No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(routing_collapse, "run", full)
+        assert _run(tmp_path, *options) == 2
+    assert "No space left on device" in capsys.readouterr().err
+    assert _run(tmp_path, *options) == 0
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [

@@ -1,7 +1,10 @@
 import hashlib
+import importlib.util
 import os
+import shutil
 import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
 
 import numpy as np
@@ -121,6 +124,30 @@ def test_the_cache_keeps_texts_and_sizes_apart(tmp_path):
     for size, text in [(300, STORY), (301, STORY), (300, STORY + " ")]:
         build_tokenizer(TokenizerConfig(vocab_size=size), text, cache=tmp_path)
     assert len(list(tmp_path.iterdir())) == 3
+
+
+@pytest.mark.parametrize("changed", [None, "tokenizers.py", "token_files.py"])
+def test_what_other_code_trained_is_not_read(tmp_path, changed):
+    """A copy of the code, changed or not, finds in the cache what it would have made itself."""
+    package = Path(tokenizers_module.__file__).parent
+    for name in ("tokenizers.py", "token_files.py"):
+        shutil.copy(package / name, tmp_path)
+    if changed:
+        with (tmp_path / changed).open("a") as stream:
+            stream.write("# changed\n")
+    spec = importlib.util.spec_from_file_location("copied_tokenizers", tmp_path / "tokenizers.py")
+    copied = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(copied)
+    first = tokenizers_module.trained_tokens(STORY, 300, tmp_path / "cache")
+    assert copied.trained_tokens(STORY, 300, tmp_path / "cache") == first
+    assert len(list((tmp_path / "cache").iterdir())) == (2 if changed else 1)
+
+
+def test_what_another_library_trained_is_not_read(tmp_path, monkeypatch):
+    build_tokenizer(TokenizerConfig(vocab_size=300), STORY, cache=tmp_path)
+    monkeypatch.setattr(metadata, "version", lambda name: f"another {name}")
+    build_tokenizer(TokenizerConfig(vocab_size=300), STORY, cache=tmp_path)
+    assert len(list(tmp_path.iterdir())) == 2
 
 
 @pytest.mark.parametrize(
