@@ -5,6 +5,10 @@ from pathlib import Path
 
 from hypothesis import Phase, settings
 
+# One thread in each process, before any of them imports torch: workers whose threads wait for each
+# other's cores take several times as long, and on small models one thread is the fastest anyway.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 # Deadlines measure the machine, not the code. In CI the same examples are drawn each time. A mutant
 # only has to fail: minutes spent on its smallest counterexample would be wasted.
 settings.register_profile(
