@@ -21,7 +21,6 @@ from decouple.claim.writing import write_atomically
 FOLDER = "history"
 """Folder of the histories, in that of the ledger."""
 
-
 WITHDRAWN = "WITHDRAWN"
 """In the place of a verdict, of what was taken off the ledger."""
 
